@@ -1,0 +1,56 @@
+import type { FaultRecord } from '../fault/record.ts';
+import type { DeviceDescription } from '../ports/discovery.ts';
+import type { Capability, DeviceCapability } from './capability.ts';
+import type { NestedDomainOps, PagingDomainOps, StaticDomainOps, ViommuOps } from './domain.ts';
+import type { NativeData, ReservedRegion } from './types.ts';
+
+/** A device as its driver knows it after {@link IommuDriver.probeDevice}. Opaque to the core. */
+export interface DeviceHandle {
+  readonly description: DeviceDescription;
+  /** Number of PASIDs usable here (device and unit together); 0 = none. */
+  readonly maxPasids: number;
+}
+
+/**
+ * The driver half of one unit: what a vendor implements. Arguments arrive validated by the core (device known to this
+ * driver, addresses aligned and inside the geometry, flags known); the errors named here are the vendor's own.
+ *
+ * Every operation is synchronous: a driver rings a doorbell and polls, bounded; a queue that never answers is ETIMEDOUT.
+ */
+export interface IommuDriver {
+  /** Vendor id, the same as its plugin's. */
+  readonly vendor: string;
+  /** Read from the hardware by {@link probe}; empty before. */
+  readonly capabilities: ReadonlySet<Capability>;
+  /** Static domains; always there. */
+  readonly identity: StaticDomainOps;
+  readonly blocked: StaticDomainOps;
+
+  /** Finds out what the hardware is and brings it up, DMA of every device refused or as the architecture forces it.
+   *  Throws ENODEV (not mine, or unusable), ETIMEDOUT. */
+  probe(): void;
+  /** Takes the unit down: translation off, memory given back. Every device was released before. */
+  release(): void;
+
+  /** Admits a device; it stays blocked. Throws ENODEV when the unit does not serve it, EINVAL for impossible ids. */
+  probeDevice(description: DeviceDescription): DeviceHandle;
+  /** The device is blocked already. */
+  releaseDevice(device: DeviceHandle): void;
+
+  capable(device: DeviceHandle, capability: DeviceCapability): boolean;
+  /** Native identification registers; null = type NONE. `type` 0 asks for the default; another unknown one: EOPNOTSUPP. */
+  hwInfo(device: DeviceHandle, type: number): NativeData | null;
+  /** The device's regions as the vendor knows them, in no particular order. */
+  reservedRegions(device: DeviceHandle): readonly ReservedRegion[];
+
+  /** A paging domain for this device. `flags` are ALLOC bits. Throws EOPNOTSUPP for a flag or user data this unit
+   *  does not implement, ENOMEM, ENOSPC (no tag left). Nothing is left behind on failure. */
+  allocPaging(device: DeviceHandle, flags: number, data: NativeData | null): PagingDomainOps;
+  /** A nested domain directly on a parent of this driver that has NEST_PARENT. Absent: EOPNOTSUPP. */
+  allocNested?(device: DeviceHandle, parent: PagingDomainOps, flags: number, data: NativeData): NestedDomainOps;
+  /** A virtual IOMMU on a nesting parent. Absent, or unknown type: EOPNOTSUPP. */
+  allocViommu?(device: DeviceHandle, parent: PagingDomainOps, type: number, data: NativeData | null): ViommuOps;
+
+  /** Delivers the faults the unit reports, in the unit's order. One subscriber; called outside any operation. */
+  onFault(listener: ((fault: FaultRecord) => void) | null): void;
+}

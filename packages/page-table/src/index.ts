@@ -1,0 +1,1 @@
+export type { PageTableFormat } from './format.ts';
