@@ -31,6 +31,8 @@ export interface VendorPlugin {
   createHardware(ports: HardwarePorts, config: VendorConfig): HardwareModel;
   createDriver(ports: DriverPorts, unit: UnitDescription): IommuDriver;
   readonly decoder: NativeDecoder;
+  /** The architecture's mnemonic for `DmaAnswer.code`; `ABORT` for -1, a refusal the architecture keeps silent about. */
+  faultName(code: number): string;
   readonly dump?: DumpSupport;
   readonly replay?: ReplaySupport;
   readonly guest?: GuestKit;
