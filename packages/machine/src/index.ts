@@ -1,1 +1,3 @@
-export {};
+export { PageAllocator } from './memory/allocator.ts';
+export { SparseMemory } from './memory/sparse.ts';
+export type { BusDevice, Region } from './memory/store.ts';
