@@ -56,6 +56,8 @@ export interface Gather {
   last: bigint;
   /** Smallest leaf removed, in bytes; 0n when nothing was. */
   pageSize: bigint;
+  /** Every leaf size removed, as a sum of powers of two. A level hint in a native command needs a single one. */
+  leafSizes?: bigint;
   /** Table pages that became empty; freed only after the invalidation. */
   readonly freed: number[];
 }
