@@ -1,5 +1,5 @@
 import { type DmaPages, IommuError, type PhysicalMemory } from '@iommukit/core';
-import { toAddress } from './store.ts';
+import { toAddress } from './chunks.ts';
 
 const PAGE = 4096;
 

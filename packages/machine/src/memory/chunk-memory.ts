@@ -1,0 +1,198 @@
+import type { PhysicalMemory } from '@iommukit/core';
+import { ADDRESS_LIMIT, CHUNK_BYTES, CHUNK_SHIFT, type ChunkSource, HI_ABOVE, lineOf, WORD_MASK } from './chunks.ts';
+
+/**
+ * The memory port over a {@link ChunkSource}. The hot accesses mask a misaligned address down to its size (the port
+ * forbids it); `readBytes` and `writeBytes` take any address and length. Words are in the host's byte order, which
+ * must be little-endian.
+ */
+export class ChunkMemory implements PhysicalMemory {
+  lo = 0;
+  hi = 0;
+  // Plain fields on purpose: `#` fields are slower in the walk's inner loop.
+  private readonly source: ChunkSource;
+  private readonly readTags: Int32Array;
+  private readonly writeTags: Int32Array;
+  private readonly lines: Int32Array[];
+
+  constructor(source: ChunkSource) {
+    this.source = source;
+    this.readTags = source.readTags;
+    this.writeTags = source.writeTags;
+    this.lines = source.lines;
+  }
+
+  read32(paHi: number, paLo: number): boolean {
+    const low = paLo >>> CHUNK_SHIFT;
+    const line = lineOf(paHi, low);
+    if (this.readTags[line * 2] !== paHi || this.readTags[line * 2 + 1] !== low)
+      return this.slowRead(paHi, paLo & ~3, 4);
+    this.lo = this.lines[line]![(paLo >>> 2) & WORD_MASK]!;
+    return true;
+  }
+
+  read64(paHi: number, paLo: number): boolean {
+    const low = paLo >>> CHUNK_SHIFT;
+    const line = lineOf(paHi, low);
+    if (this.readTags[line * 2] !== paHi || this.readTags[line * 2 + 1] !== low)
+      return this.slowRead(paHi, paLo & ~7, 8);
+    const chunk = this.lines[line]!;
+    const word = (paLo >>> 2) & WORD_MASK & ~1;
+    this.lo = chunk[word]!;
+    this.hi = chunk[word + 1]!;
+    return true;
+  }
+
+  write32(paHi: number, paLo: number, value: number): boolean {
+    const low = paLo >>> CHUNK_SHIFT;
+    const line = lineOf(paHi, low);
+    if (this.writeTags[line * 2] !== paHi || this.writeTags[line * 2 + 1] !== low)
+      return this.slowWrite32(paHi, paLo & ~3, value);
+    this.lines[line]![(paLo >>> 2) & WORD_MASK] = value;
+    return true;
+  }
+
+  write64(paHi: number, paLo: number, hi: number, lo: number): boolean {
+    const low = paLo >>> CHUNK_SHIFT;
+    const line = lineOf(paHi, low);
+    if (this.writeTags[line * 2] !== paHi || this.writeTags[line * 2 + 1] !== low)
+      return this.slowWrite64(paHi, paLo & ~7, hi, lo);
+    const chunk = this.lines[line]!;
+    const word = (paLo >>> 2) & WORD_MASK & ~1;
+    chunk[word] = lo;
+    chunk[word + 1] = hi;
+    return true;
+  }
+
+  compareExchange64(paHi: number, paLo: number, oldHi: number, oldLo: number, newHi: number, newLo: number): boolean {
+    if (!this.read64(paHi, paLo)) return false;
+    if (this.lo !== (oldLo | 0) || this.hi !== (oldHi | 0)) return false;
+    return this.write64(paHi, paLo, newHi, newLo);
+  }
+
+  readBytes(pa: bigint, bytes: Uint8Array): boolean {
+    if (!inBounds(pa, bytes.length)) return false;
+    return eachChunk(Number(pa), bytes, (address, piece) => {
+      const chunk = this.source.chunkAt(address, piece.length, false);
+      if (chunk === null) return this.readPiecewise(address, piece);
+      piece.set(new Uint8Array(chunk.buffer, address % CHUNK_BYTES, piece.length));
+      return true;
+    });
+  }
+
+  writeBytes(pa: bigint, bytes: Uint8Array): boolean {
+    if (!inBounds(pa, bytes.length)) return false;
+    const allTake = eachChunk(
+      Number(pa),
+      bytes,
+      (address, piece) =>
+        this.source.chunkAt(address, piece.length, false) !== null || this.takesPiecewise(address, piece.length),
+    );
+    return allTake && eachChunk(Number(pa), bytes, (address, piece) => this.writeChunk(address, piece));
+  }
+
+  private writeChunk(address: number, piece: Uint8Array): boolean {
+    const chunk = this.source.chunkAt(address, piece.length, true);
+    if (chunk === null) return this.writePiecewise(address, piece);
+    new Uint8Array(chunk.buffer, address % CHUNK_BYTES, piece.length).set(piece);
+    return true;
+  }
+
+  private slowRead(paHi: number, paLo: number, size: 4 | 8): boolean {
+    if ((paHi & HI_ABOVE) !== 0) return false;
+    const address = paHi * 2 ** 32 + (paLo >>> 0);
+    const chunk = this.source.chunkAt(address, size, false);
+    if (chunk === null) return this.readDevice(address, size);
+    const word = (paLo >>> 2) & WORD_MASK;
+    this.lo = chunk[word]!;
+    if (size === 8) this.hi = chunk[word + 1]!;
+    return true;
+  }
+
+  private readDevice(address: number, size: 4 | 8): boolean {
+    const lo = this.source.readWord(address);
+    const hi = size === 8 ? this.source.readWord(address + 4) : 0;
+    if (lo === null || hi === null) return false;
+    this.lo = lo | 0;
+    if (size === 8) this.hi = hi | 0;
+    return true;
+  }
+
+  private slowWrite32(paHi: number, paLo: number, value: number): boolean {
+    if ((paHi & HI_ABOVE) !== 0) return false;
+    const address = paHi * 2 ** 32 + (paLo >>> 0);
+    const chunk = this.source.chunkAt(address, 4, true);
+    if (chunk === null) return this.source.writeWord(address, value >>> 0);
+    chunk[(paLo >>> 2) & WORD_MASK] = value;
+    return true;
+  }
+
+  private slowWrite64(paHi: number, paLo: number, hi: number, lo: number): boolean {
+    if ((paHi & HI_ABOVE) !== 0) return false;
+    const address = paHi * 2 ** 32 + (paLo >>> 0);
+    const chunk = this.source.chunkAt(address, 8, true);
+    if (chunk === null) return this.source.writeDouble(address, hi, lo);
+    const word = (paLo >>> 2) & WORD_MASK;
+    chunk[word] = lo;
+    chunk[word + 1] = hi;
+    return true;
+  }
+
+  private readPiecewise(address: number, bytes: Uint8Array): boolean {
+    return eachWord(address, bytes, (at, piece) => {
+      const chunk = this.source.chunkAt(at, piece.length, false);
+      if (chunk !== null) piece.set(new Uint8Array(chunk.buffer, at % CHUNK_BYTES, piece.length));
+      else {
+        const word = piece.length === 4 ? this.source.readWord(at) : null;
+        if (word === null) return false;
+        viewOf(piece).setUint32(0, word, true);
+      }
+      return true;
+    });
+  }
+
+  private takesPiecewise(address: number, length: number): boolean {
+    return eachWord(
+      address,
+      new Uint8Array(length),
+      (at, piece) =>
+        this.source.chunkAt(at, piece.length, false) !== null || (piece.length === 4 && this.source.canWriteWord(at)),
+    );
+  }
+
+  private writePiecewise(address: number, bytes: Uint8Array): boolean {
+    return eachWord(address, bytes, (at, piece) => {
+      const chunk = this.source.chunkAt(at, piece.length, true);
+      if (chunk === null) return piece.length === 4 && this.source.writeWord(at, viewOf(piece).getUint32(0, true));
+      new Uint8Array(chunk.buffer, at % CHUNK_BYTES, piece.length).set(piece);
+      return true;
+    });
+  }
+}
+
+type Piece = (address: number, piece: Uint8Array) => boolean;
+
+const inBounds = (pa: bigint, length: number): boolean => pa >= 0n && pa + BigInt(length) <= BigInt(ADDRESS_LIMIT);
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** Pieces that do not cross a chunk; stops when `each` answers false. */
+function eachChunk(address: number, bytes: Uint8Array, each: Piece): boolean {
+  for (let done = 0; done < bytes.length; ) {
+    const at = address + done;
+    const length = Math.min(CHUNK_BYTES - (at % CHUNK_BYTES), bytes.length - done);
+    if (!each(at, bytes.subarray(done, done + length))) return false;
+    done += length;
+  }
+  return true;
+}
+
+/** Aligned words where they fit, single bytes at ragged ends. */
+function eachWord(address: number, bytes: Uint8Array, each: Piece): boolean {
+  for (let done = 0; done < bytes.length; ) {
+    const length = (address + done) % 4 === 0 && done + 4 <= bytes.length ? 4 : 1;
+    if (!each(address + done, bytes.subarray(done, done + length))) return false;
+    done += length;
+  }
+  return true;
+}
