@@ -1,3 +1,15 @@
+export { DumpMemory, type DumpSource } from './dump/dump-memory.ts';
+export { DumpError } from './dump/error.ts';
+export { type DmaOptions, Endpoint } from './endpoint/endpoint.ts';
+export type { DmaFault, DmaResult } from './endpoint/result.ts';
+export { Machine, type MachineOptions, MEMORY_MAP } from './machine.ts';
 export { PageAllocator } from './memory/allocator.ts';
 export { SparseMemory } from './memory/sparse.ts';
 export type { BusDevice, Region } from './memory/sparse-source.ts';
+export type { AccessSize, MachineObserver } from './observer.ts';
+export type { Schedule } from './schedule/scheduler.ts';
+export { decodeTrace, encodeTrace, TraceError } from './trace/jsonl.ts';
+export { type Recording, record } from './trace/recorder.ts';
+export { type ReplayDifference, type ReplayReport, replay, type UnitResolver } from './trace/replay.ts';
+export type * from './trace/trace.ts';
+export { Unit, type UnitOptions } from './unit.ts';
