@@ -1,0 +1,107 @@
+import os from 'node:os';
+import type { VendorPlugin } from '@iommukit/core';
+import picomatch from 'picomatch';
+import { FIGURES, type FigureKind } from './figures.ts';
+import { bareWalk } from './limits.ts';
+import { bytesPerOp, measurePair } from './measure.ts';
+import { neighbours } from './pages.ts';
+
+export interface BenchResult {
+  readonly name: string;
+  readonly title: string;
+  readonly vendor: string;
+  readonly config: string;
+  readonly nsPerOp: number;
+  readonly limitName: string;
+  readonly limitNsPerOp: number;
+  readonly ratio: number;
+  /** Times the bare 4-level walk of this machine: the scale that compares machines. */
+  readonly walks: number;
+  /** Heap bytes a translation allocates; null where a figure is no translation. */
+  readonly bytesPerOp: number | null;
+  /** Structures and descriptors one operation read from memory; null where nothing counts them. */
+  readonly loads: number | null;
+  readonly nsPerPage: number | null;
+}
+
+export interface BenchReport {
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memoryBytes: number;
+    readonly platform: string;
+    readonly node: string;
+    readonly v8: string;
+    /** The bare 4-level walk over a typed array, to random pages of one GiB. */
+    readonly bareWalkNs: number;
+  };
+  readonly results: readonly BenchResult[];
+}
+
+export interface BenchOptions {
+  readonly vendors: readonly VendorPlugin[];
+  /** Matches `name`, `vendor` or `vendor/name`. */
+  readonly filter?: string | undefined;
+  /** Before each figure. */
+  readonly onStart?: (vendor: string, name: string, done: number, total: number) => void;
+}
+
+export function chosenFigures({ vendors, filter }: BenchOptions): { plugin: VendorPlugin; kind: FigureKind }[] {
+  const matches = filter === undefined ? () => true : picomatch(filter);
+  return vendors.flatMap((plugin) =>
+    FIGURES.filter(({ name }) => [name, plugin.id, `${plugin.id}/${name}`].some((text) => matches(text))).map(
+      (kind) => ({ plugin, kind }),
+    ),
+  );
+}
+
+export function runBench(options: BenchOptions): BenchReport {
+  const chosen = chosenFigures(options);
+  const bareWalkNs = timeBareWalk();
+  const results = chosen.map(({ plugin, kind }, at) => {
+    options.onStart?.(plugin.id, kind.name, at, chosen.length);
+    return measureFigure(plugin, kind, bareWalkNs);
+  });
+  return { machine: machine(bareWalkNs), results: results.filter((result) => result !== null) };
+}
+
+function measureFigure(plugin: VendorPlugin, kind: FigureKind, bareWalkNs: number): BenchResult | null {
+  const figure = kind.make(plugin);
+  if (figure === null) return null;
+  const { subject, bare } = measurePair(figure.work, figure.limit);
+  return {
+    name: kind.name,
+    title: kind.title,
+    vendor: plugin.id,
+    config: plugin.configs[0]!.name,
+    nsPerOp: rounded(subject),
+    limitName: figure.limit.name,
+    limitNsPerOp: rounded(bare),
+    ratio: rounded(subject / bare),
+    walks: rounded(subject / bareWalkNs),
+    bytesPerOp: kind.translates ? rounded(bytesPerOp(figure.work)) : null,
+    loads: figure.loads === undefined ? null : rounded(figure.loads),
+    nsPerPage: figure.pages === undefined ? null : rounded(subject / figure.pages),
+  };
+}
+
+const SCALE_PAGES = 262_144;
+
+function timeBareWalk(): number {
+  const walk = bareWalk(neighbours(SCALE_PAGES));
+  return measurePair(walk, walk).bare;
+}
+
+function machine(bareWalkNs: number): BenchReport['machine'] {
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
+    cores: os.availableParallelism(),
+    memoryBytes: os.totalmem(),
+    platform: `${process.platform} ${process.arch}`,
+    node: process.versions.node,
+    v8: process.versions.v8,
+    bareWalkNs: rounded(bareWalkNs),
+  };
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(4));

@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+
+/** The two streams a command writes to. Results go to `stdout`, everything else to `stderr`. */
+export interface CliIo {
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+}
+
+/** Thrown when the reader of stdout went away (`| head`): the command ends quietly. */
+export class OutputClosed extends Error {}
+
+const CHUNK = 1 << 16;
+
+/** Results on their way to stdout: gathers lines into chunks and waits when the reader is slow. */
+export class Output {
+  readonly #stream: Writable;
+  #pending: string[] = [];
+  #length = 0;
+  #error: Error | null = null;
+  readonly #onError = (error: Error) => {
+    this.#error ??= error;
+  };
+
+  constructor(stream: Writable) {
+    this.#stream = stream;
+    stream.on('error', this.#onError);
+  }
+
+  /** Takes one line. Await the result when there is one: the chunk is full and the reader must catch up. */
+  line(text: string): Promise<void> | undefined {
+    this.#pending.push(text, '\n');
+    this.#length += text.length + 1;
+    return this.#length >= CHUNK ? this.flush() : undefined;
+  }
+
+  json(value: unknown): Promise<void> | undefined {
+    return this.line(JSON.stringify(value));
+  }
+
+  async flush(): Promise<void> {
+    if (this.#length === 0) return this.#check();
+    const text = this.#pending.join('');
+    this.#pending = [];
+    this.#length = 0;
+    this.#check();
+    if (!this.#stream.write(text)) await Promise.race([once(this.#stream, 'drain'), once(this.#stream, 'close')]);
+    this.#check();
+  }
+
+  /** Everything is out, or the error that kept it from going out is thrown. */
+  async end(): Promise<void> {
+    await this.flush();
+    await new Promise<void>((resolve) => this.#stream.write('', () => resolve()));
+    this.#check();
+    this.#stream.off('error', this.#onError);
+  }
+
+  #check(): void {
+    if (this.#error === null && !this.#stream.destroyed) return;
+    const code = (this.#error as NodeJS.ErrnoException | null)?.code;
+    if (this.#error === null || code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED') throw new OutputClosed();
+    throw this.#error;
+  }
+}
