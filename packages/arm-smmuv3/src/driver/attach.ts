@@ -1,0 +1,85 @@
+import { type DomainOps, ensure } from '@iommukit/core';
+import { noCd } from './cd.ts';
+import type { Master } from './master.ts';
+
+/** Somebody whose tag (ASID, VMID) a device's translations carry, and who must know when the last device is gone. */
+export interface TagHolder {
+  retain(master: Master): void;
+  release(master: Master): void;
+}
+
+/** What attaching asks of a domain. */
+export interface SmmuDomain extends Pick<DomainOps, 'kind'> {
+  /** Null: the domain's translations carry no tag. */
+  readonly holder: TagHolder | null;
+  /**
+   * `own`: the device's own CDs, which can hold PASIDs beside; `static`: no translation, and PASIDs can stand beside;
+   * `none`: the whole stream, PASIDs have no place.
+   */
+  readonly contexts: 'own' | 'static' | 'none';
+  /** Throws IommuError for a device that cannot have this domain; changes nothing. */
+  checkDevice(master: Master): void;
+  /** The STE of the device's streams. Where the CDs are the device's own, puts the domain's CD in place too. */
+  ste(master: Master): Uint32Array;
+}
+
+/** A domain that PASIDs can have. */
+export interface PasidDomain extends SmmuDomain, TagHolder {
+  cd(): Uint32Array;
+}
+
+/**
+ * Points a device's own requests at `domain`. What the new domain needs is taken first and what the old one leaves is
+ * flushed last, so that no tag is free while the hardware may still use it. Throws IommuError EBUSY, EINVAL, ENOENT,
+ * ENOMEM with nothing changed; ETIMEDOUT.
+ */
+export function attachDomain(master: Master, domain: SmmuDomain): void {
+  const old = master.domain;
+  domain.checkDevice(master);
+  ensure(domain.contexts !== 'none' || master.pasids.size === 0, 'EBUSY', 'PASIDs of the device are in use');
+  if (domain.contexts === 'own') master.contexts();
+  domain.holder?.retain(master);
+  try {
+    master.writeSte(domain.ste(master));
+  } catch (error) {
+    domain.holder?.release(master);
+    throw error;
+  }
+  master.domain = domain;
+  if (old.contexts === 'own' && domain.contexts !== 'own') master.contexts().unstage();
+  old.holder?.release(master);
+}
+
+/**
+ * Gives one PASID a domain. Throws IommuError EINVAL where the device or the domain of its other requests has no place
+ * for PASIDs, or the domain is not for this device; ENOMEM.
+ */
+export function attachPasid(master: Master, pasid: number, domain: PasidDomain): void {
+  ensure(domain.contexts === 'own', 'EINVAL', 'a PASID takes a stage-1 domain');
+  ensure(pasid > 0 && pasid < master.maxPasids, 'EINVAL', `the device has no PASID ${pasid}`);
+  ensure(master.domain.contexts !== 'none', 'EINVAL', 'the device has a stage-2 or nested domain');
+  domain.checkDevice(master);
+  const contexts = master.contexts();
+  contexts.reserve(pasid);
+  const old = master.pasids.get(pasid);
+  domain.retain(master);
+  contexts.write(pasid, domain.cd());
+  master.pasids.set(pasid, domain);
+  refreshStatic(master);
+  old?.release(master);
+}
+
+/** Refuses one PASID. Takes no memory. */
+export function detachPasid(master: Master, pasid: number): void {
+  const old = master.pasids.get(pasid);
+  if (old === undefined) return;
+  master.contexts().write(pasid, noCd());
+  master.pasids.delete(pasid);
+  refreshStatic(master);
+  old.release(master);
+}
+
+/** The first PASID brings a CD table into a stream that had none, the last one takes it out. */
+function refreshStatic(master: Master): void {
+  if (master.domain.contexts === 'static') master.writeSte(master.domain.ste(master));
+}

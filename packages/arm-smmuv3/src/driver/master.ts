@@ -1,0 +1,60 @@
+import { type DeviceDescription, type DeviceHandle, ensure } from '@iommukit/core';
+import type { PasidDomain, SmmuDomain } from './attach.ts';
+import { ContextTable } from './context-table.ts';
+import type { Smmu } from './smmu.ts';
+
+/** A device behind this unit: all its streams are configured alike. */
+export class Master implements DeviceHandle {
+  readonly description: DeviceDescription;
+  readonly maxPasids: number;
+  readonly smmu: Smmu;
+  /** Domain of requests without a PASID. */
+  domain: SmmuDomain;
+  /** Domains of PASIDs. */
+  readonly pasids = new Map<number, PasidDomain>();
+  private readonly ssidBits: number;
+  private table: ContextTable | null = null;
+
+  constructor(smmu: Smmu, description: DeviceDescription, blocked: SmmuDomain) {
+    this.smmu = smmu;
+    this.description = description;
+    this.domain = blocked;
+    const { ssidBits, twoLevelCd } = smmu.features;
+    this.ssidBits = ContextTable.usableBits(Math.min(ssidBits, description.pasidBits), twoLevelCd);
+    this.maxPasids = this.ssidBits === 0 ? 0 : 2 ** this.ssidBits;
+  }
+
+  get sids(): readonly number[] {
+    return this.description.requesterIds;
+  }
+
+  /** The device's context descriptors, allocated at first use. Throws IommuError ENOMEM. */
+  contexts(): ContextTable {
+    this.table ??= new ContextTable(this.smmu, this.sids, this.ssidBits);
+    return this.table;
+  }
+
+  /** Writes the entry of each of the device's streams. */
+  writeSte(ste: Uint32Array): void {
+    for (const sid of this.sids) this.smmu.streams.write(sid, ste);
+  }
+
+  /** No STE refers to the device's CDs any more. */
+  free(): void {
+    this.table?.free();
+    this.table = null;
+  }
+}
+
+/** The driver's own handle. Throws IommuError EINVAL for anybody else's. */
+export function asMaster(device: DeviceHandle): Master {
+  ensure(device instanceof Master, 'EINVAL', 'the device sits behind no SMMUv3');
+  return device;
+}
+
+/** The same, of this unit. */
+export function masterOf(smmu: Smmu, device: DeviceHandle): Master {
+  const master = asMaster(device);
+  ensure(master.smmu === smmu, 'EINVAL', 'the device sits behind another SMMU');
+  return master;
+}
