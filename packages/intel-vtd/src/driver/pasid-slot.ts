@@ -1,0 +1,64 @@
+import type { Words } from '@iommukit/bits';
+import { PASID_ENTRY, PGTT } from '../format/index.ts';
+import { store64, storeWords } from './address.ts';
+import type { VtdDevice } from './device.ts';
+import { WHOLE_SPACE } from './invalidations.ts';
+import type { PasidTable } from './pasid-table.ts';
+import type { Slot } from './slot.ts';
+import type { Attachment } from './translation.ts';
+
+const EMPTY = PASID_ENTRY.encode();
+
+/** One PASID table entry of a device. Its directory serves every source-id of the device. */
+export class PasidSlot implements Slot {
+  readonly #device: VtdDevice;
+  readonly #table: PasidTable;
+  readonly #pasid: number;
+
+  constructor(device: VtdDevice, table: PasidTable, pasid: number) {
+    this.#device = device;
+    this.#table = table;
+    this.#pasid = pasid;
+  }
+
+  prepare(): void {
+    this.#table.entry(this.#pasid);
+  }
+
+  write(words: Words): void {
+    storeWords(this.#memory, this.#table.entry(this.#pasid), words);
+  }
+
+  hide(words: Words): void {
+    store64(this.#memory, this.#table.entry(this.#pasid), words[1]! | 0, words[0]! & ~1);
+  }
+
+  wipe(): void {
+    this.write(EMPTY);
+  }
+
+  /** First-stage and pass-through entries are found by PASID, second-stage and nested ones by domain-id. */
+  dropOld({ did, device, translation }: Attachment): void {
+    const { invalidations } = device.unit;
+    const byDomain = translation.pgtt === PGTT.SECOND_STAGE || translation.pgtt === PGTT.NESTED;
+    invalidations.pasidEntry(did, this.#pasid);
+    if (byDomain) invalidations.iotlbDomain(did);
+    else invalidations.pasidIotlb(did, this.#pasid);
+    if (device.deviceTlb) invalidations.deviceTlb(device.sid, this.#pasid, 0, 0, WHOLE_SPACE);
+    invalidations.sync();
+  }
+
+  /** There is no write buffer to flush: scalable mode excludes RWBF. */
+  dropAbsence(did: number): void {
+    const { unit } = this.#device;
+    const { invalidations } = unit;
+    if (!unit.features.cap.CM) return;
+    invalidations.pasidEntry(did, this.#pasid);
+    invalidations.pasidIotlb(did, this.#pasid);
+    invalidations.sync();
+  }
+
+  get #memory() {
+    return this.#device.unit.ports.memory;
+  }
+}
