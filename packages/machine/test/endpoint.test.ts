@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { Machine } from '../src/index.ts';
 import { REG, type ToyHardware, toy } from './support/toy.ts';
 
+const RUNS = Number(process.env.IOMMUKIT_FUZZ_RUNS ?? 20000);
 const TABLE = 0x5000_0000;
 
 /** IOVA pages 1 and 2 at 0x8000_3000 and 0x8_0000_1000 (read-only), 4 at an address past RAM. */
@@ -134,7 +135,20 @@ describe('Endpoint', () => {
         expect(endpoint.write(iova, data)).toMatchObject({ ok: true, done: data.length });
         expect(endpoint.read(iova, data.length).data).toEqual(data);
       }),
-      { numRuns: 500 },
+      { numRuns: Math.ceil(RUNS / 40) },
     );
+  });
+
+  test('translate() allocates nothing', () => {
+    const { endpoint } = rig();
+    const round = () => {
+      const before = process.memoryUsage().heapUsed;
+      for (let i = 0; i < 100_000; i++) endpoint.translate(0, 0x1000 | (i & 0xff8), ACCESS.READ, i & 1);
+      return process.memoryUsage().heapUsed - before;
+    };
+    for (let i = 0; i < 5; i++) round();
+    const grown = Math.min(...Array.from({ length: 9 }, round).filter((bytes) => bytes >= 0));
+    // One object a call would be 1.6 MB.
+    expect(grown).toBeLessThan(100_000);
   });
 });

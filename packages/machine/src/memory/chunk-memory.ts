@@ -1,5 +1,14 @@
 import type { PhysicalMemory } from '@iommukit/core';
-import { ADDRESS_LIMIT, CHUNK_BYTES, CHUNK_SHIFT, type ChunkSource, HI_ABOVE, lineOf, WORD_MASK } from './chunks.ts';
+import {
+  ADDRESS_LIMIT,
+  CHUNK_BYTES,
+  CHUNK_SHIFT,
+  type ChunkSource,
+  HI_ABOVE,
+  keyOf,
+  lineOf,
+  WORD_MASK,
+} from './chunks.ts';
 
 /**
  * The memory port over a {@link ChunkSource}. The hot accesses mask a misaligned address down to its size (the port
@@ -11,21 +20,20 @@ export class ChunkMemory implements PhysicalMemory {
   hi = 0;
   // Plain fields on purpose: `#` fields are slower in the walk's inner loop.
   private readonly source: ChunkSource;
-  private readonly readTags: Int32Array;
-  private readonly writeTags: Int32Array;
+  private readonly tags: Int32Array;
   private readonly lines: Int32Array[];
 
   constructor(source: ChunkSource) {
     this.source = source;
-    this.readTags = source.readTags;
-    this.writeTags = source.writeTags;
+    this.tags = source.tags;
     this.lines = source.lines;
   }
 
   read32(paHi: number, paLo: number): boolean {
     const low = paLo >>> CHUNK_SHIFT;
-    const line = lineOf(paHi, low);
-    if (this.readTags[line * 2] !== paHi || this.readTags[line * 2 + 1] !== low)
+    const key = keyOf(paHi, low);
+    const line = lineOf(key, low);
+    if ((this.tags[line]! | 1) !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
       return this.slowRead(paHi, paLo & ~3, 4);
     this.lo = this.lines[line]![(paLo >>> 2) & WORD_MASK]!;
     return true;
@@ -33,8 +41,9 @@ export class ChunkMemory implements PhysicalMemory {
 
   read64(paHi: number, paLo: number): boolean {
     const low = paLo >>> CHUNK_SHIFT;
-    const line = lineOf(paHi, low);
-    if (this.readTags[line * 2] !== paHi || this.readTags[line * 2 + 1] !== low)
+    const key = keyOf(paHi, low);
+    const line = lineOf(key, low);
+    if ((this.tags[line]! | 1) !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
       return this.slowRead(paHi, paLo & ~7, 8);
     const chunk = this.lines[line]!;
     const word = (paLo >>> 2) & WORD_MASK & ~1;
@@ -45,8 +54,9 @@ export class ChunkMemory implements PhysicalMemory {
 
   write32(paHi: number, paLo: number, value: number): boolean {
     const low = paLo >>> CHUNK_SHIFT;
-    const line = lineOf(paHi, low);
-    if (this.writeTags[line * 2] !== paHi || this.writeTags[line * 2 + 1] !== low)
+    const key = keyOf(paHi, low);
+    const line = lineOf(key, low);
+    if (this.tags[line] !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
       return this.slowWrite32(paHi, paLo & ~3, value);
     this.lines[line]![(paLo >>> 2) & WORD_MASK] = value;
     return true;
@@ -54,8 +64,9 @@ export class ChunkMemory implements PhysicalMemory {
 
   write64(paHi: number, paLo: number, hi: number, lo: number): boolean {
     const low = paLo >>> CHUNK_SHIFT;
-    const line = lineOf(paHi, low);
-    if (this.writeTags[line * 2] !== paHi || this.writeTags[line * 2 + 1] !== low)
+    const key = keyOf(paHi, low);
+    const line = lineOf(key, low);
+    if (this.tags[line] !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
       return this.slowWrite64(paHi, paLo & ~7, hi, lo);
     const chunk = this.lines[line]!;
     const word = (paLo >>> 2) & WORD_MASK & ~1;

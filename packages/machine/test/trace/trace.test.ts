@@ -13,6 +13,8 @@ import {
 } from '../../src/index.ts';
 import { REG, toy } from '../support/toy.ts';
 
+const RUNS = Number(process.env.IOMMUKIT_FUZZ_RUNS ?? 20000);
+
 /** Drives two units, an interrupt handler, faults, poison, a schedule change and a reset. */
 function scenario(options: MachineOptions = {}): Trace {
   const machine = new Machine({ ...options, record: true });
@@ -153,7 +155,7 @@ describe('trace', () => {
         const report = replay(recording.take(), toy({ driver: false }));
         expect(report.differences).toEqual([]);
       }),
-      { numRuns: 1000 },
+      { numRuns: Math.ceil(RUNS / 20) },
     );
   });
 });
