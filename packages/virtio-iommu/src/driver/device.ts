@@ -1,0 +1,17 @@
+import type { DeviceDescription, DeviceHandle, ReservedRegion } from '@iommukit/core';
+import type { Place } from './place.ts';
+
+/** A device the driver admitted. */
+export class VirtioDevice implements DeviceHandle {
+  readonly description: DeviceDescription;
+  /** No PASIDs exist in this architecture. */
+  readonly maxPasids = 0;
+  readonly reserved: readonly ReservedRegion[];
+  /** Where the device has this device's endpoints; null = detached. */
+  place: Place | null = null;
+
+  constructor(description: DeviceDescription, reserved: readonly ReservedRegion[]) {
+    this.description = description;
+    this.reserved = reserved;
+  }
+}
