@@ -1,24 +1,20 @@
 import { Command, CommanderError } from 'commander';
-import { benchCommand } from './commands/bench.ts';
-import { compareCommand } from './commands/compare.ts';
-import { conformanceCommand } from './commands/conformance.ts';
-import { decodeCommand } from './commands/decode.ts';
-import { mappingsCommand } from './commands/mappings.ts';
-import { replayCommand } from './commands/replay.ts';
 import type { CommandContext } from './commands/shared.ts';
-import { translateCommand } from './commands/translate.ts';
 import { type CliIo, Output, OutputClosed } from './output/output.ts';
 import { reasonOf, UsageError } from './usage-error.ts';
 
-const COMMANDS = [
-  conformanceCommand,
-  compareCommand,
-  translateCommand,
-  mappingsCommand,
-  decodeCommand,
-  replayCommand,
-  benchCommand,
-];
+type MakeCommand = (context: CommandContext) => Command;
+
+/** Loaded when named: a script that decodes one entry does not wait for the conformance suite. */
+const COMMANDS: Readonly<Record<string, () => Promise<MakeCommand>>> = {
+  conformance: async () => (await import('./commands/conformance.ts')).conformanceCommand,
+  compare: async () => (await import('./commands/compare.ts')).compareCommand,
+  translate: async () => (await import('./commands/translate.ts')).translateCommand,
+  mappings: async () => (await import('./commands/mappings.ts')).mappingsCommand,
+  decode: async () => (await import('./commands/decode.ts')).decodeCommand,
+  replay: async () => (await import('./commands/replay.ts')).replayCommand,
+  bench: async () => (await import('./commands/bench.ts')).benchCommand,
+};
 
 const DONE = 0;
 const BAD_USAGE = 2;
@@ -37,9 +33,11 @@ export async function main(argv: readonly string[], io: CliIo): Promise<number> 
 }
 
 async function parse(argv: readonly string[], context: CommandContext): Promise<void> {
-  const root = program(context);
-  const names = root.commands.map((command) => command.name()).join(', ');
-  if (argv.length === 0) throw new UsageError(`name a command: ${names} (see --help)`);
+  const [name] = argv;
+  const names = Object.keys(COMMANDS);
+  if (name === undefined) throw new UsageError(`name a command: ${names.join(', ')} (see --help)`);
+  const makers = await Promise.all((name in COMMANDS ? [name] : names).map((wanted) => COMMANDS[wanted]!()));
+  const root = program(makers, context);
   try {
     await root.parseAsync(argv, { from: 'user' });
   } catch (error) {
@@ -48,12 +46,12 @@ async function parse(argv: readonly string[], context: CommandContext): Promise<
   }
 }
 
-function program(context: CommandContext): Command {
+function program(makers: readonly MakeCommand[], context: CommandContext): Command {
   const { out, io } = context;
   const root = new Command('iommukit').description(
     'IOMMU drivers and hardware models: conformance, dumps, decoding, replay',
   );
-  for (const make of COMMANDS) root.addCommand(make(context));
+  for (const make of makers) root.addCommand(make(context));
   for (const command of [root, ...root.commands])
     command
       .exitOverride()

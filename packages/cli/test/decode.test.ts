@@ -28,6 +28,16 @@ describe('bytes on the command line', () => {
     ]);
   });
 
+  test('bytes that are no whole entry are UNKNOWN too', async () => {
+    const { code, lines } = await decode('--kind', 'fault', '0102', '', '--json');
+    expect(code).toBe(0);
+    const unknown = { kind: 'fault', name: 'UNKNOWN', fields: {}, reserved: [] };
+    expect(lines).toEqual([
+      { ...unknown, raw: '0102', problems: ['2 bytes, but a fault has 8'] },
+      { ...unknown, raw: '', problems: ['0 bytes, but a fault has 8'] },
+    ]);
+  });
+
   test('text shows problems below the entry', async () => {
     const { stdout } = await decode('--kind', 'command', '030f000000000080');
     expect(stdout).toMatch(/^UNKNOWN .*Op=3.*\n +! reserved .*\n(.*\n)* +! bits 8 to 31/);
@@ -36,8 +46,7 @@ describe('bytes on the command line', () => {
   test.each([
     ['not hex', ['--kind', 'fault', '01zz'], /not hex at offset 2: '01zz'/],
     ['half a byte', ['--kind', 'fault', '012'], /odd number of hex digits \(3\)/],
-    ['a wrong length', ['--kind', 'fault', '0102'], /2 bytes, but a fake fault has 8/],
-    ['one of several', ['--kind', 'fault', '0104000001000000', '01'], /1 bytes/],
+    ['one of several', ['--kind', 'fault', '0104000001000000', '0z'], /offset 1/],
     ['an unknown kind', ['--kind', 'ste', '00'], /no 'ste'; known: command, fault/],
     ['no bytes', ['--kind', 'fault'], /'hex' is missing/],
     ['no kind', ['0104000001000000'], /--kind/],

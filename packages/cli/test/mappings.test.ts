@@ -40,7 +40,7 @@ test('without --device every translating device is listed; a device that does no
 
 test('text has a line a run', async () => {
   const { stdout } = await mappings();
-  expect(stdout.split('\n')[0]).toMatch(/^0x1 +0x0-0x1fff +-> 0x50000000 +rw +8K in pages of 4K$/);
+  expect(stdout.split('\n')[0]).toMatch(/^00:00\.1 +0x0-0x1fff +-> 0x50000000 +rw +8K in pages of 4K$/);
 });
 
 test('a device that cannot be is bad usage', async () => {

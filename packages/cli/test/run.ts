@@ -63,3 +63,11 @@ export class Scratch {
 export function words64(...values: (bigint | number)[]): Uint8Array {
   return new Uint8Array(BigUint64Array.from(values, BigInt).buffer);
 }
+
+/** Where two long lists first differ, so that a failure prints one entry and not ten thousand; null when nowhere. */
+export function firstDifference(found: readonly unknown[], wanted: readonly unknown[]): unknown {
+  for (let at = 0; at < Math.max(found.length, wanted.length); at++) {
+    if (JSON.stringify(found[at]) !== JSON.stringify(wanted[at])) return { at, found: found[at], wanted: wanted[at] };
+  }
+  return null;
+}

@@ -69,7 +69,8 @@ async function run(options: ConformanceCommandOptions, { io }: CommandContext): 
   const vendors = chooseVendors(await loadAllVendors(options.plugin), options.vendor);
   const { filter, config, shard } = options;
   if (config !== undefined) checkConfig(config, vendors);
-  if (listCases(filter).length === 0) throw new UsageError(`option '--filter': no case matches '${filter}'`);
+  if (filter !== undefined && listCases(filter).length === 0)
+    throw new UsageError(`option '--filter': no case matches '${filter}'`);
   const progress = new Progress(io.stderr, 'cases run');
   let done = 0;
   const report = runConformance({ vendors, filter, config, shard, onResult: () => progress.show(++done) });

@@ -1,4 +1,5 @@
-import type { DecodedEntry, NativeDecoder, QueueEntry, VendorPlugin } from '@iommukit/core';
+import { bytesToHex } from '@iommukit/bits';
+import type { DecodedEntry, NativeDecoder, VendorPlugin } from '@iommukit/core';
 import { Command } from 'commander';
 import { type DumpOptions, openDump } from '../dump/open.ts';
 import { parseHex } from '../input/hex.ts';
@@ -41,17 +42,22 @@ async function decodeArguments(entries: readonly string[], options: DecodeOption
   for (const line of lines) await out.line(line);
 }
 
-function decodeArgument({ decoder, id }: VendorPlugin, kind: string, text: string): DecodedEntry {
+function decodeArgument(plugin: VendorPlugin, kind: string, text: string): DecodedEntry {
   let bytes: Uint8Array;
   try {
     bytes = parseHex(text);
   } catch (error) {
     throw new UsageError(`argument 'hex': ${reasonOf(error)}`);
   }
+  return decodeEntry(plugin.decoder, kind, bytes);
+}
+
+/** Bytes that cannot be one entry of the kind are an unknown entry, as anything else that is not legal. */
+function decodeEntry(decoder: NativeDecoder, kind: string, bytes: Uint8Array): DecodedEntry {
   const sizes = decoder.sizes(kind);
-  if (!sizes.includes(bytes.length))
-    throw new UsageError(`argument 'hex': ${bytes.length} bytes, but a ${id} ${kind} has ${sizes.join(' or ')}`);
-  return decoder.decode(kind, bytes);
+  if (sizes.includes(bytes.length) || decoder.anyLength?.includes(kind)) return decoder.decode(kind, bytes);
+  const problems = [`${bytes.length} bytes, but a ${kind} has ${sizes.join(' or ')}`];
+  return { kind, name: 'UNKNOWN', fields: {}, raw: bytesToHex(bytes), reserved: [], problems };
 }
 
 async function decodeQueue(queue: string, options: DecodeOptions, { io, out }: CommandContext): Promise<void> {
@@ -66,9 +72,8 @@ async function decodeQueue(queue: string, options: DecodeOptions, { io, out }: C
   const progress = new Progress(io.stderr, 'entries decoded');
   let done = 0;
   for (const entry of reader.queue(queue)) {
-    if (done === 0) checkEntry(plugin.decoder, options.kind, queue, entry);
     const { index, consumed } = entry;
-    const full = out.line(present(plugin.decoder.decode(options.kind, entry.bytes), { index, consumed }));
+    const full = out.line(present(decodeEntry(plugin.decoder, options.kind, entry.bytes), { index, consumed }));
     if (full) await full;
     progress.tick(++done);
   }
@@ -78,11 +83,6 @@ async function decodeQueue(queue: string, options: DecodeOptions, { io, out }: C
 function checkKind({ id, decoder }: VendorPlugin, kind: string): void {
   if (!decoder.kinds.includes(kind))
     throw new UsageError(`option '--kind': ${id} has no '${kind}'; known: ${decoder.kinds.join(', ')}`);
-}
-
-function checkEntry(decoder: NativeDecoder, kind: string, queue: string, { bytes }: QueueEntry): void {
-  if (!decoder.sizes(kind).includes(bytes.length))
-    throw new UsageError(`option '--kind': entries of queue '${queue}' have ${bytes.length} bytes, a ${kind} has not`);
 }
 
 type Place = { readonly index?: number; readonly consumed?: boolean };

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { permissionText } from '../dump/answer.ts';
 import { type DumpOptions, openDump } from '../dump/open.ts';
 import { joinRuns } from '../dump/runs.ts';
+import { formatPci } from '../input/device.ts';
 import { parsePasid } from '../input/number.ts';
 import { Progress } from '../output/progress.ts';
 import { sizeText } from '../output/size.ts';
@@ -30,7 +31,8 @@ async function mappings(options: MappingsOptions, { io, out }: CommandContext): 
   if (options.memory.length === 0) throw new UsageError("required option '--memory <file[@0xbase]>' not specified");
   const { reader, support } = await openDump(options);
   const only = options.device === undefined ? null : deviceOption(options.device, support.pciIds);
-  const present = options.json ? jsonOf : textOf;
+  const idText = support.pciIds ? formatPci : hex;
+  const present = options.json ? jsonOf : (...run: RunPlace) => textOf(idText, ...run);
   const progress = new Progress(io.stderr, 'leaves read');
   let leaves = 0;
   const counted = function* (list: Iterable<DumpMapping>) {
@@ -63,9 +65,11 @@ function jsonOf(device: number, pasid: number | null, run: DumpMapping): string 
   });
 }
 
-function textOf(device: number, pasid: number | null, run: DumpMapping): string {
+type RunPlace = [device: number, pasid: number | null, run: DumpMapping];
+
+function textOf(idText: (device: number) => string, ...[device, pasid, run]: RunPlace): string {
   const range = `${hex(run.iova)}-${hex(run.iova + run.size - 1n)}`.padEnd(37);
-  const who = `${hex(device)}${pasid === null ? '' : `/${pasid}`}`.padEnd(8);
+  const who = `${idText(device)}${pasid === null ? '' : `/${pasid}`}`.padEnd(8);
   const target = `${hex(run.pa)}`.padEnd(18);
   const permissions = (permissionText(run.permissions) || '-').padEnd(3);
   return `${who} ${range} -> ${target} ${permissions} ${sizeText(run.size)} in pages of ${sizeText(run.pageSize)}`;

@@ -15,8 +15,9 @@ export function parseDevice(value: unknown, pciIds: boolean): number {
   return (bus! << 8) | (slot! << 3) | fn!;
 }
 
-/** `00:02.0`, for people who read the text form. */
+/** `00:02.0`, for people; an id wider than a PCI requester id stays a number. */
 export function formatPci(device: number): string {
+  if (device > 0xffff) return `0x${device.toString(16)}`;
   const two = (value: number) => value.toString(16).padStart(2, '0');
   return `${two(device >> 8)}:${two((device >> 3) & 0x1f)}.${device & 7}`;
 }

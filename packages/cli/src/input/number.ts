@@ -19,7 +19,13 @@ export const MAX_ID = (1n << 32n) - 1n;
 export const parseAddress = (value: unknown): bigint => integerIn(value, 'address', 0n, MAX_ADDRESS);
 export const parsePasid = (value: unknown): number => Number(integerIn(value, 'PASID', 0n, MAX_PASID));
 
-export const shown = (value: unknown): string => (value === undefined ? '(absent)' : JSON.stringify(value));
+const LONGEST_SHOWN = 60;
+
+/** A value for a message, on one line and not longer than a person reads. */
+export function shown(value: unknown): string {
+  const text = value === undefined ? '(absent)' : JSON.stringify(value);
+  return text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text;
+}
 
 function fromNumber(value: unknown): bigint | null {
   return Number.isSafeInteger(value) ? BigInt(value as number) : null;

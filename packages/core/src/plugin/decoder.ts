@@ -18,6 +18,8 @@ export interface NativeDecoder {
   readonly kinds: readonly string[];
   /** Size of one entry in bytes; kinds with several sizes list them all, smallest first. */
   sizes(kind: string): readonly number[];
+  /** Kinds whose entries may have any length, {@link sizes} being the usual ones; absent: none. */
+  readonly anyLength?: readonly string[];
   /** Never throws for a size from {@link sizes}: anything that is not legal is `UNKNOWN` with problems. */
   decode(kind: string, bytes: Uint8Array): DecodedEntry;
 }

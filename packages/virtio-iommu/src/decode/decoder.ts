@@ -19,6 +19,7 @@ const SIZES: Readonly<Record<string, readonly number[]>> = {
 export const decoder: NativeDecoder = {
   kinds: ['request', 'event'],
   sizes: (kind) => SIZES[kind] ?? [],
+  anyLength: ['request'],
   decode(kind: string, bytes: Uint8Array): DecodedEntry {
     if (kind === 'request') return decodeRequest(bytes);
     if (kind === 'event') return decodeEvent(bytes);
