@@ -6,7 +6,8 @@ import type { Attachment, Translation } from './translation.ts';
 /**
  * Points one kind of a device's requests at a translation, or at nothing. Everything that can be refused is refused and
  * everything that can run out is taken before the entry changes; if the unit then does not answer, the old entry is put
- * back. Replacing goes through a not-present entry, because 64 bytes cannot be changed at once (VT-d 6.2.2.1).
+ * back. A replacement happens in place where hardware can read it whole, else by way of a not-present entry: from one
+ * first stage to another, since 64 bytes cannot change at once (VT-d 6.2.2.1).
  */
 export function point(device: VtdDevice, pasid: number, translation: Translation | null): void {
   const old = device.attachments.get(pasid) ?? null;
@@ -33,19 +34,38 @@ function plan(device: VtdDevice, pasid: number, translation: Translation): Attac
 
 function exchange(slot: Slot, old: Attachment | null, next: Attachment | null): void {
   try {
-    if (old !== null) {
-      slot.hide(old.words);
+    if (old !== null && next !== null && slot.swap(old.words, next.words)) {
       slot.dropOld(old);
-      slot.wipe();
+      return;
     }
-    if (next !== null) {
-      slot.write(next.words);
-      slot.dropAbsence(next.did);
-    }
+    if (old !== null) remove(slot, old);
+    if (next !== null) install(slot, next);
   } catch (error) {
-    if (old === null) slot.wipe();
-    else slot.write(old.words);
+    putBack(slot, old, next);
     throw error;
+  }
+}
+
+function remove(slot: Slot, old: Attachment): void {
+  slot.hide(old.words);
+  slot.dropOld(old);
+  slot.wipe();
+}
+
+function install(slot: Slot, next: Attachment): void {
+  slot.write(next.words);
+  slot.dropAbsence(next.did);
+}
+
+/** The unit may have seen the new entry already; whether it can still be told is another matter. */
+function putBack(slot: Slot, old: Attachment | null, next: Attachment | null): void {
+  if (old === null) slot.wipe();
+  else slot.write(old.words);
+  if (next === null) return;
+  try {
+    slot.dropOld(next);
+  } catch {
+    // The error that led here is the one to report.
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Words } from '@iommukit/bits';
 import { CONTEXT_ENTRY } from '../format/index.ts';
-import { store64, storeWords } from './address.ts';
+import { store64, storePair, storeWords } from './address.ts';
 import type { VtdDevice } from './device.ts';
 import { DID_NONE } from './domain-ids.ts';
 import { WHOLE_SPACE } from './invalidations.ts';
@@ -23,6 +23,12 @@ export class LegacySlot implements Slot {
 
   write(words: Words): void {
     for (const entry of this.#entries()) storeWords(this.#memory, entry, words);
+  }
+
+  /** The whole entry is 16 bytes. */
+  swap(_old: Words, next: Words): boolean {
+    for (const entry of this.#entries()) storePair(this.#memory, entry, next);
+    return true;
   }
 
   hide(words: Words): void {

@@ -1,6 +1,6 @@
 import type { Words } from '@iommukit/bits';
 import { PASID_ENTRY, PGTT } from '../format/index.ts';
-import { store64, storeWords } from './address.ts';
+import { store64, storePair, storeWords } from './address.ts';
 import type { VtdDevice } from './device.ts';
 import { WHOLE_SPACE } from './invalidations.ts';
 import type { PasidTable } from './pasid-table.ts';
@@ -8,6 +8,13 @@ import type { Slot } from './slot.ts';
 import type { Attachment } from './translation.ts';
 
 const EMPTY = PASID_ENTRY.encode();
+/** Word index of the quadword with SRE, FSPM, WPE, EAFE and FSPTPTR. */
+const FIRST = 4;
+
+function usesFirstStage(words: Words): boolean {
+  const pgtt = PASID_ENTRY.get(words, 'PGTT');
+  return pgtt === PGTT.FIRST_STAGE || pgtt === PGTT.NESTED;
+}
 
 /** One PASID table entry of a device. Its directory serves every source-id of the device. */
 export class PasidSlot implements Slot {
@@ -27,6 +34,21 @@ export class PasidSlot implements Slot {
 
   write(words: Words): void {
     storeWords(this.#memory, this.#table.entry(this.#pasid), words);
+  }
+
+  /**
+   * The third quadword (first-stage fields) lies outside the 16 bytes that change at once. It may change before or after
+   * them while it is ignored: under a second-stage or pass-through entry, SRE excepted.
+   */
+  swap(old: Words, next: Words): boolean {
+    const entry = this.#table.entry(this.#pasid);
+    const wasUsed = usesFirstStage(old);
+    const same = old[FIRST]! === next[FIRST]! && old[FIRST + 1]! === next[FIRST + 1]!;
+    if (usesFirstStage(next) && !same && (wasUsed || PASID_ENTRY.get(next, 'SRE'))) return false;
+    if (!wasUsed) this.#storeFirstStage(entry, next);
+    storePair(this.#memory, entry, next);
+    if (wasUsed) this.#storeFirstStage(entry, next);
+    return true;
   }
 
   hide(words: Words): void {
@@ -56,6 +78,10 @@ export class PasidSlot implements Slot {
     invalidations.pasidEntry(did, this.#pasid);
     invalidations.pasidIotlb(did, this.#pasid);
     invalidations.sync();
+  }
+
+  #storeFirstStage(entry: number, words: Words): void {
+    store64(this.#memory, entry + FIRST * 4, words[FIRST + 1]! | 0, words[FIRST]! | 0);
   }
 
   get #memory() {

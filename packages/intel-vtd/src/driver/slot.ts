@@ -7,6 +7,11 @@ export interface Slot {
   prepare(): void;
   /** Writes the entry, P last. */
   write(words: Words): void;
+  /**
+   * Puts `next` in the place of `old` without a moment in which the entry is not present. False, and nothing done, where
+   * the two differ in more than hardware reads at once.
+   */
+  swap(old: Words, next: Words): boolean;
   /** P:=0, the rest stays: hardware may be reading it. */
   hide(words: Words): void;
   wipe(): void;

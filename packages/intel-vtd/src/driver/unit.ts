@@ -1,5 +1,6 @@
+import { maskOf } from '@iommukit/bits';
 import type { DriverPorts, UnitDescription } from '@iommukit/core';
-import { REGISTERS, RTADDR, TTM } from '../format/index.ts';
+import { FSTS, REGISTERS, RTADDR, TTM } from '../format/index.ts';
 import { DescriptorBatch } from './descriptors.ts';
 import { DomainIds } from './domain-ids.ts';
 import { FaultEvents } from './fault-events.ts';
@@ -11,6 +12,9 @@ import type { OperationGate } from './operation-gate.ts';
 import { QueuedInvalidations } from './queued-invalidations.ts';
 import { RegisterInvalidations } from './register-invalidations.ts';
 import { RootTable } from './root-table.ts';
+
+const { IQE, ICE, ITE } = FSTS.fields;
+const QUEUE_ERRORS = Number(maskOf(IQE) | maskOf(ICE) | maskOf(ITE));
 
 /** A unit that is up: everything its devices and domains share. */
 export class Unit {
@@ -59,6 +63,7 @@ export class Unit {
     this.#silence();
     this.faults.clear();
     if (this.#queue) {
+      this.#clearQueueErrors();
       this.#queue.program();
       this.#commands.setQueue(true);
     }
@@ -102,6 +107,13 @@ export class Unit {
     for (let turn = 0; turn < 1000 && mmio.read32(REGISTERS.IQH.at) !== mmio.read32(REGISTERS.IQT.at); turn++)
       time.relax();
     this.#commands.setQueue(false);
+  }
+
+  /** An error bit left standing would keep the unit from fetching the first descriptor. */
+  #clearQueueErrors(): void {
+    const { mmio } = this.ports;
+    const stuck = mmio.read32(REGISTERS.FSTS.at) & QUEUE_ERRORS;
+    if (stuck !== 0) mmio.write32(REGISTERS.FSTS.at, stuck);
   }
 
   /** With ESRTPS the unit drops all its caches by itself; else in the order of VT-d 6.5.3.3. */

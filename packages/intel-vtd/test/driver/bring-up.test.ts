@@ -74,6 +74,14 @@ describe('bring-up', () => {
     expect(unit.program.at(-1)).toBe('18=86000000'); // interrupt remapping (bit 25) stays
   });
 
+  it('clears the queue errors it finds, or nothing would ever be fetched', () => {
+    const { unit, driver } = rig(LEGACY);
+    unit.words.set(0x34, 0x50);
+    driver.probe();
+    expect(unit.program[0]).toBe('34=50');
+    expect(unit.enabled).toBe(true);
+  });
+
   it('opens protected memory once translation is on', () => {
     const { unit, driver } = rig({ ...LEGACY, cap: LEGACY.cap | 0x60n });
     unit.words.set(0x64, 0x8000_0000);
