@@ -124,7 +124,7 @@ export class ScriptedSmmu implements DriverPorts {
     for (const record of records) {
       const prod = this.register(EVENTQ_PROD);
       this.#store(this.base(EVENTQ_BASE) + (prod & (2 ** lg2 - 1)) * 32, hexToBytes(record));
-      this.#registers.set(EVENTQ_PROD, (prod + 1) & (2 ** (lg2 + 1) - 1));
+      this.#registers.set(EVENTQ_PROD, (((prod + 1) & (2 ** (lg2 + 1) - 1)) | (prod & 0x8000_0000)) >>> 0);
     }
     this.interrupt('eventq');
   }
