@@ -240,3 +240,6 @@ export const CERROR = { NONE: 0, ILL: 1, ABT: 2, ATC_INV_SYNC: 3 } as const;
 
 /** Output address width in bits by the code of IDR5.OAS, CD.IPS and STE.S2PS; reserved codes act as the widest. */
 export const ADDRESS_BITS: readonly number[] = [32, 36, 40, 42, 44, 48, 52, 56];
+
+/** Names of the wired interrupts, as firmware tables give them. */
+export const INTERRUPT = { EVENTQ: 'eventq', PRIQ: 'priq', CMDQ_SYNC: 'cmdq-sync', GERROR: 'gerror' } as const;

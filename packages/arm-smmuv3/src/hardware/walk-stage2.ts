@@ -1,0 +1,130 @@
+import { EVENT } from '../format/events.ts';
+import { INVALID_DESCRIPTOR, S2_BLOCK, S2_BLOCK64, S2_PAGE, S2_PAGE64, S2_TABLE, S2_TABLE64 } from '../format/pte.ts';
+import { RIGHTS, STAGE1_ALL, stage2Rights } from './permission.ts';
+import type { StreamConfig } from './stream-config.ts';
+import { ENTRY, type TranslationCache } from './translation-cache.ts';
+import type { UnitState } from './unit.ts';
+import type { WalkFault } from './walk-fault.ts';
+
+const AF = 1 << 10;
+
+/**
+ * Stage 2: IPA to PA, from the cache or the tables. IHI 0070 3.4, Arm ARM D8.3. Nothing here knows why the IPA is
+ * asked for: the caller checks rights and gives a fault its class.
+ */
+export class Stage2 {
+  /** The answer of {@link resolve}. */
+  paHi = 0;
+  paLo = 0;
+  lg2 = 0;
+  rights = 0;
+  private readonly unit: UnitState;
+  private readonly cache: TranslationCache;
+  private readonly fault: WalkFault;
+  private outHi = 0;
+  private outLo = 0;
+
+  constructor(unit: UnitState, cache: TranslationCache, fault: WalkFault) {
+    this.unit = unit;
+    this.cache = cache;
+    this.fault = fault;
+  }
+
+  /** Translates one IPA of a stream with stage 2 on; 0, or the event. */
+  resolve(stream: StreamConfig, hi: number, lo: number): number {
+    const bits = stream.s2InputBits;
+    if (bits >= 32 ? hi >>> (bits - 32) !== 0 : hi !== 0 || lo >>> bits !== 0) return EVENT.F_TRANSLATION;
+    const at = this.cache.find(stream.s2Tag, hi, lo);
+    if (at < 0) return this.walk(stream, hi, lo);
+    const words = this.cache.words;
+    this.answer(words[at + ENTRY.OUT_HI]!, words[at + ENTRY.OUT_LO]!, words[at + ENTRY.LG2]!, hi, lo);
+    this.rights = words[at + ENTRY.FLAGS]!;
+    return 0;
+  }
+
+  /** The same from the tables alone; what is found is cached. */
+  private walk(stream: StreamConfig, hi: number, lo: number): number {
+    const memory = this.unit.memory;
+    const stride = stream.s2GranuleLg2 - 3;
+    let tableHi = stream.s2TtbHi;
+    let tableLo = stream.s2TtbLo;
+    let shift = stream.s2RootShift;
+    let mask = stream.s2RootMask;
+    for (let level = stream.s2StartLevel; ; level++) {
+      const index = (shift >= 32 ? hi >>> (shift - 32) : (lo >>> shift) | (hi << (32 - shift))) & mask;
+      const at = tableLo | (index << 3);
+      if (!memory.read64(tableHi, at)) return this.aborted(tableHi, at);
+      const dLo = memory.lo;
+      const dHi = memory.hi;
+      if (this.unit.probe !== null) this.observe(stream, level, tableHi, at, dLo, dHi);
+      if ((dLo & 1) === 0) return EVENT.F_TRANSLATION;
+      const table = (dLo & 2) !== 0 && level < 3;
+      if (!table && level < 3 ? ((stream.s2Blocks >>> level) & 1) === 0 : (dLo & 2) === 0 && level === 3)
+        return EVENT.F_TRANSLATION;
+      this.output(stream, dHi, dLo, table ? stream.s2GranuleLg2 : shift);
+      if (this.outHi >>> (stream.s2OutputBits - 32) !== 0) return EVENT.F_ADDR_SIZE;
+      if (!table) return this.leaf(stream, hi, lo, dHi, dLo, level, shift);
+      tableHi = this.outHi;
+      tableLo = this.outLo;
+      shift -= stride;
+      mask = (1 << stride) - 1;
+    }
+  }
+
+  private leaf(s: StreamConfig, hi: number, lo: number, dHi: number, dLo: number, level: number, lg2: number): number {
+    if ((dLo & AF) === 0 && !s.s2Affd) return EVENT.F_ACCESS;
+    const rights = stage2Rights(dLo, dHi, this.unit.features.xnx, s.s2Dirty) | STAGE1_ALL;
+    const at = this.cache.insert(s.s2Tag, hi, lo, lg2, lg2);
+    const words = this.cache.words;
+    words[at + ENTRY.OUT_HI] = this.outHi;
+    words[at + ENTRY.OUT_LO] = this.outLo;
+    words[at + ENTRY.IPA_HI] = words[at + ENTRY.IN_HI]!;
+    words[at + ENTRY.IPA_LO] = words[at + ENTRY.IN_LO]!;
+    words[at + ENTRY.FLAGS] = rights;
+    words[at + ENTRY.GRANULE] = s.s2GranuleLg2;
+    words[at + ENTRY.LEVEL] = level;
+    this.answer(this.outHi, this.outLo, lg2, hi, lo);
+    this.rights = rights;
+    return 0;
+  }
+
+  /** Rights that a read of a stage-1 table or context descriptor needs; 0, or F_PERMISSION. */
+  structureRead(stream: StreamConfig): number {
+    if ((this.rights & RIGHTS.S2_READ) === 0) return EVENT.F_PERMISSION;
+    return stream.s2Ptw && (this.rights & RIGHTS.S2_DEVICE) !== 0 ? EVENT.F_PERMISSION : 0;
+  }
+
+  /** The output address of a descriptor, bits 47:lg2 and with 64 KiB granules 51:48. */
+  private output(stream: StreamConfig, dHi: number, dLo: number, lg2: number): void {
+    const high = stream.s2GranuleLg2 === 16 && this.unit.features.oas >= 52 ? (dLo & 0xf000) << 4 : 0;
+    this.outHi = (lg2 > 32 ? dHi & 0xffff & (-1 << (lg2 - 32)) : dHi & 0xffff) | high;
+    this.outLo = lg2 >= 32 ? 0 : dLo & (-1 << lg2);
+  }
+
+  private answer(outHi: number, outLo: number, lg2: number, hi: number, lo: number): void {
+    if (lg2 < 32) {
+      const low = (1 << lg2) - 1;
+      this.paHi = outHi;
+      this.paLo = outLo | (lo & low);
+    } else {
+      this.paHi = outHi | (hi & ((1 << (lg2 - 32)) - 1));
+      this.paLo = lo;
+    }
+    this.lg2 = lg2;
+  }
+
+  private aborted(hi: number, lo: number): number {
+    this.fault.fetchHi = hi;
+    this.fault.fetchLo = lo;
+    return EVENT.F_WALK_EABT;
+  }
+
+  private observe(stream: StreamConfig, level: number, hi: number, lo: number, dLo: number, dHi: number): void {
+    const wide = stream.s2GranuleLg2 === 16;
+    const kind = (dLo & 1) === 0 ? 0 : level === 3 ? 3 : (dLo & 2) !== 0 ? 2 : 1;
+    const layouts = wide
+      ? [INVALID_DESCRIPTOR, S2_BLOCK64, S2_TABLE64, S2_PAGE64]
+      : [INVALID_DESCRIPTOR, S2_BLOCK, S2_TABLE, S2_PAGE];
+    this.unit.observe(`stage 2 level ${level} descriptor`, hi, lo, layouts[kind]!, [dLo, dHi]);
+  }
+}
