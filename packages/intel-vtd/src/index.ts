@@ -1,1 +1,3 @@
-export {};
+export { type VtdFeatures, vtdHardware } from './config.ts';
+export type { VtdHardwareConfig } from './hardware/hardware.ts';
+export { intelVtd, intelVtdModule } from './plugin.ts';

@@ -121,7 +121,7 @@ export interface DescriptorType {
   readonly name: string;
   readonly layout: Layout;
   /** The ECAP bit without which the type does not exist. */
-  readonly feature?: 'DT' | 'PRS' | 'HPTS' | 'IR' | 'SMTS';
+  readonly feature?: 'DT' | 'PRS' | 'HPTS' | 'SMTS';
 }
 
 /** Indexed by type number; undefined where no descriptor is defined. */
@@ -130,7 +130,7 @@ export const DESCRIPTORS: readonly (DescriptorType | undefined)[] = [
   { type: 1, name: 'cc_inv_dsc', layout: CC_INV_DSC },
   { type: 2, name: 'iotlb_inv_dsc', layout: IOTLB_INV_DSC },
   { type: 3, name: 'dev_tlb_inv_dsc', layout: DEV_TLB_INV_DSC, feature: 'DT' },
-  { type: 4, name: 'iec_inv_dsc', layout: IEC_INV_DSC, feature: 'IR' },
+  { type: 4, name: 'iec_inv_dsc', layout: IEC_INV_DSC },
   { type: 5, name: 'inv_wait_dsc', layout: INV_WAIT_DSC },
   { type: 6, name: 'p_iotlb_inv_dsc', layout: P_IOTLB_INV_DSC, feature: 'SMTS' },
   { type: 7, name: 'pc_inv_dsc', layout: PC_INV_DSC, feature: 'SMTS' },
