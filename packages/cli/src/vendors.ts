@@ -2,17 +2,17 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import * as arm from '@iommukit/arm-smmuv3';
+import { armSmmuV3Module } from '@iommukit/arm-smmuv3';
 import { loadVendors, type VendorPlugin, vendorModule } from '@iommukit/core';
-import * as vtd from '@iommukit/intel-vtd';
-import * as virtio from '@iommukit/virtio-iommu';
+import { intelVtdModule } from '@iommukit/intel-vtd';
+import { virtioIommuModule } from '@iommukit/virtio-iommu';
 import { reasonOf, UsageError } from './usage-error.ts';
 
 type Module = Parameters<typeof loadVendors>[number];
 
 /** The composition root: the vendors of this repository and those that `--plugin` names (file or package). */
 export async function loadAllVendors(plugins: readonly string[]): Promise<VendorPlugin[]> {
-  const own = [arm, vtd, virtio].flatMap((all) => Object.values(all).filter(isModule));
+  const own = [armSmmuV3Module, intelVtdModule, virtioIommuModule];
   const more = await Promise.all(plugins.map(importPlugin));
   try {
     return loadVendors(...own, ...more.flat());
