@@ -157,6 +157,9 @@ export class RequestQueue {
   /** Slot s owns descriptors 2s and 2s+1, or descriptor s and an indirect table of two. Returns the head. */
   #describe(slot: number, pa: number, readable: number, writable: number): number {
     const { NEXT, WRITE, INDIRECT } = DESCRIPTOR_FLAG;
+    const head = this.#tables === null ? 2 * slot : slot;
+    const before = this.#placed[slot];
+    if (before?.pa === pa && before.readable === readable && before.writable === writable) return head;
     if (this.#tables === null) {
       this.#queue.describe(2 * slot, pa, readable, NEXT, 2 * slot + 1);
       this.#queue.describe(2 * slot + 1, pa + readable, writable, WRITE);

@@ -1,4 +1,5 @@
-import { ATTACH, DETACH, MAP, PROBE, REQUEST, UNMAP } from '../format/requests.ts';
+import { hiOf, loOf } from '@iommukit/bits';
+import { ATTACH, DETACH, MAP, MAP_WORD, PROBE, REQUEST, UNMAP } from '../format/requests.ts';
 import type { Mapping } from './mirror.ts';
 
 /** Requests as words, device-written part excluded. */
@@ -9,12 +10,28 @@ export const detachRequest = (domain: number, endpoint: number): Uint32Array =>
   DETACH.encode({ type: REQUEST.DETACH, domain, endpoint });
 
 export function mapRequest(domain: number, { start, last, pa, flags }: Mapping): Uint32Array {
-  const words = MAP.encode({ type: REQUEST.MAP, domain, virt_start: start, virt_end: last, phys_start: pa });
-  words[words.length - 1] = flags;
+  const words = rangeRequest(MAP.bytes, REQUEST.MAP, domain, start, last);
+  put64(words, MAP_WORD.PHYS_START, pa);
+  words[MAP_WORD.FLAGS] = flags;
   return words;
 }
 
 export const unmapRequest = (domain: number, start: bigint, last: bigint): Uint32Array =>
-  UNMAP.encode({ type: REQUEST.UNMAP, domain, virt_start: start, virt_end: last });
+  rangeRequest(UNMAP.bytes, REQUEST.UNMAP, domain, start, last);
+
+/** MAP and UNMAP begin alike; they are too frequent to be encoded field by field. */
+function rangeRequest(bytes: number, type: number, domain: number, start: bigint, last: bigint): Uint32Array {
+  const words = new Uint32Array(bytes / 4);
+  words[0] = type;
+  words[MAP_WORD.DOMAIN] = domain;
+  put64(words, MAP_WORD.VIRT_START, start);
+  put64(words, MAP_WORD.VIRT_END, last);
+  return words;
+}
+
+function put64(words: Uint32Array, at: number, value: bigint): void {
+  words[at] = loOf(value);
+  words[at + 1] = hiOf(value);
+}
 
 export const probeRequest = (endpoint: number): Uint32Array => PROBE.encode({ type: REQUEST.PROBE, endpoint });

@@ -14,6 +14,7 @@ import { atMost, carry, FLIP, highestBit, lowestBit } from './address.ts';
 import type { Attachment, DomainTable } from './domains.ts';
 import type { EventProducer } from './event-producer.ts';
 import { MAPPING } from './mapping-tree.ts';
+import { CACHED, TranslationCache } from './translation-cache.ts';
 
 const DATA = PERMISSION.READ | PERMISSION.WRITE;
 /** Nothing smaller than the whole address space limits an untranslated access. */
@@ -25,9 +26,11 @@ export class AccessDecision {
   unattachedBypass = false;
   private readonly table: DomainTable;
   private readonly events: EventProducer;
+  private readonly cache: TranslationCache;
 
   constructor(table: DomainTable, events: EventProducer) {
     this.table = table;
+    this.cache = table.cache;
     this.events = events;
   }
 
@@ -37,6 +40,23 @@ export class AccessDecision {
       this.refuse(request, answer, reason, FAULT_CODE.UNKNOWN);
       return;
     }
+    const { iovaHi, iovaLo } = request;
+    const at = this.cache.find(request.device | 0, iovaHi | 0, iovaLo);
+    if (at === -1) this.decide(request, answer);
+    else {
+      const { words } = this.cache;
+      answer.pageSizeLg2 = words[at + CACHED.SIZE_LG2]!;
+      this.grant(
+        request,
+        answer,
+        words[at + CACHED.FLAGS]!,
+        words[at + CACHED.DELTA_HI]!,
+        words[at + CACHED.DELTA_LO]!,
+      );
+    }
+  }
+
+  private decide(request: DmaRequest, answer: DmaAnswer): void {
     const attachment = this.table.attachment(request.device | 0);
     if (attachment === undefined) this.unattached(request, answer);
     else if (attachment.domain.bypass) pass(request, answer, WHOLE_SPACE_LG2);
@@ -60,18 +80,30 @@ export class AccessDecision {
       this.unmapped(attachment, request, answer);
       return;
     }
+    const { iovaHi, iovaLo } = request;
     const flags = cells[mapping + MAPPING.FLAGS]!;
+    const deltaHi = cells[mapping + MAPPING.DELTA_HI]!;
+    const deltaLo = cells[mapping + MAPPING.DELTA_LO]!;
+    const size = blockLg2(cells, mapping, iovaHi, iovaLo);
+    if (TranslationCache.covers(size))
+      this.cache.fill(request.device | 0, iovaHi | 0, iovaLo, deltaHi, deltaLo, flags, size);
+    answer.pageSizeLg2 = size;
+    this.grant(request, answer, flags, deltaHi, deltaLo);
+  }
+
+  /** The mapping is known; the access may still be one it does not allow. */
+  private grant(request: DmaRequest, answer: DmaAnswer, flags: number, deltaHi: number, deltaLo: number): void {
     const needed = request.access === ACCESS.WRITE ? MAP_FLAG.WRITE : MAP_FLAG.READ;
     if ((flags & needed) === 0) {
       this.refuse(request, answer, FAULT_REASON.PERMISSION, FAULT_CODE.MAPPING);
       return;
     }
-    const paLo = (request.iovaLo + cells[mapping + MAPPING.DELTA_LO]!) | 0;
+    const { iovaLo } = request;
+    const paLo = (iovaLo + deltaLo) | 0;
     answer.outcome = OUTCOME.TRANSLATED;
     answer.paLo = paLo;
-    answer.paHi = (request.iovaHi + cells[mapping + MAPPING.DELTA_HI]! + carry(paLo, request.iovaLo)) | 0;
+    answer.paHi = (request.iovaHi + deltaHi + carry(paLo, iovaLo)) | 0;
     answer.permissions = permissionsOf(flags, request);
-    answer.pageSizeLg2 = blockLg2(cells, mapping, request.iovaHi, request.iovaLo);
   }
 
   /**

@@ -79,8 +79,9 @@ export class VirtioIommuDevice implements HardwareModel, TransportHost, EventHos
     this.routeUnattached();
   }
 
-  /** Nothing is cached: an UNMAP holds as soon as it is completed. */
-  dropCaches(): void {}
+  dropCaches(): void {
+    this.table.cache.drop();
+  }
 
   get running(): boolean {
     return (this.status & (STATUS.DRIVER_OK | STATUS.DEVICE_NEEDS_RESET)) === STATUS.DRIVER_OK;
@@ -171,6 +172,7 @@ export class VirtioIommuDevice implements HardwareModel, TransportHost, EventHos
         this.fail();
         return;
       }
+      if (!this.running || !queue.ready) return;
     }
     const wanted = queue.finish();
     if (wanted === BROKEN) this.fail();

@@ -1,6 +1,7 @@
 import { MappingStore, MappingTree } from './mapping-tree.ts';
 import { RegionTable, type ReservedRegions } from './regions.ts';
 import type { VirtioIommuHardware } from './settings.ts';
+import { TranslationCache } from './translation-cache.ts';
 
 /** Attached endpoints that share one address space. Ceases to exist, mappings included, when the last one leaves. */
 export interface Domain {
@@ -20,6 +21,7 @@ export interface Attachment {
 /** Who is attached to what. All ids are signed 32-bit, so that they stay small integers. */
 export class DomainTable {
   readonly store: MappingStore;
+  readonly cache = new TranslationCache();
   private readonly settings: VirtioIommuHardware;
   private readonly regions: RegionTable;
   private readonly domains = new Map<number, Domain>();
@@ -80,6 +82,7 @@ export class DomainTable {
     const attachment = this.attachments.get(endpoint);
     if (attachment === undefined) return;
     const { domain } = attachment;
+    this.cache.drop();
     this.attachments.delete(endpoint);
     domain.members.delete(attachment);
     if (domain.members.size > 0) return;
@@ -88,6 +91,7 @@ export class DomainTable {
   }
 
   clear(): void {
+    this.cache.drop();
     this.domains.clear();
     this.attachments.clear();
     this.store.mappings.clear();

@@ -67,6 +67,7 @@ export class MappingRequests {
     if (below(lastHi, lastLo, startHi, startLo)) return RANGE;
     if (this.isCut(domain, startHi, startLo, lastHi, lastLo)) return RANGE;
     this.removeAll(domain, startHi, startLo, lastHi, lastLo);
+    this.table.cache.drop();
     return OK;
   }
 

@@ -95,13 +95,16 @@ export class Virtqueue {
     return this.usedIdx !== before && (flags & AVAIL.NO_INTERRUPT) === 0 ? 1 : 0;
   }
 
+  /** A ring laid over the device's own registers may stop the queue by a write; then there is nothing left to write. */
   private writeUsed(offset: number, value: number): boolean {
+    if (!this.ready) return true;
     const lo = (this.usedLo + offset) | 0;
     return this.memory.write32((this.usedHi + carry(lo, this.usedLo)) | 0, lo, value);
   }
 
   /** The two bytes behind `avail_event` are not the queue's. */
   private writeAvailEvent(): boolean {
+    if (!this.ready) return true;
     const lo = (this.usedLo + availEventAt(this.size)) | 0;
     const hi = (this.usedHi + carry(lo, this.usedLo)) | 0;
     return this.memory.read32(hi, lo) && this.memory.write32(hi, lo, (this.memory.lo & ~0xffff) | this.lastAvail);

@@ -7,7 +7,7 @@ import type { DomainTable } from '../../src/hardware/domains.ts';
 import { MAPPING } from '../../src/hardware/mapping-tree.ts';
 import { replay } from '../../src/replay/replay.ts';
 import type { VirtioReplaySession } from '../../src/replay/session.ts';
-import { type CapturedTranslation, capturedGolden, capturedRequests, capturedTranslations } from '../capture.ts';
+import { type CapturedFault, capturedGolden, capturedRequests, capturedTranslations } from '../capture.ts';
 
 const requests = capturedRequests();
 const translations = capturedTranslations();
@@ -40,7 +40,7 @@ const answerIn = (raw: string, type: string): string =>
 describe('capture E, replayed request by request', () => {
   const wrong: string[] = [];
   const misread: string[] = [];
-  const faulted: { want: CapturedTranslation | (typeof golden.faults)[number]; answer: DmaAnswer; raw: number }[] = [];
+  const faulted: { want: CapturedFault; answer: DmaAnswer; raw: number }[] = [];
   let session: VirtioReplaySession;
 
   beforeAll(() => {
