@@ -121,11 +121,12 @@ export class VtdDriver implements IommuDriver {
   /** First-stage tables where the unit has them, unless a flag needs the second stage. */
   allocPaging(handle: DeviceHandle, flags: number, data: NativeData | null): PagingDomainOps {
     const { unit } = own(handle);
-    const { firstStage, secondStage, nested, dirty } = unit.features;
+    const { firstStage, secondStage, nested, dirty, pasid } = unit.features;
     const nestParent = (flags & ALLOC.NEST_PARENT) !== 0;
     const dirtyTracking = (flags & ALLOC.DIRTY_TRACKING) !== 0;
     ensure(data === null, 'EOPNOTSUPP', 'paging domains take no user data');
     ensure((flags & ~PAGING_FLAGS) === 0, 'EOPNOTSUPP', `unknown paging flags 0x${flags.toString(16)}`);
+    ensure((flags & ALLOC.PASID) === 0 || pasid, 'EOPNOTSUPP', 'the unit has no PASIDs');
     ensure(!nestParent || nested, 'EOPNOTSUPP', 'the unit cannot nest');
     ensure(!dirtyTracking || dirty, 'EOPNOTSUPP', 'the unit does not log writes');
     if (!nestParent && !dirtyTracking && firstStage) return new FirstStageDomain(unit);

@@ -16,7 +16,7 @@ describe('paging domains', () => {
     expect(kind(FULL, ALLOC.PASID)).toBe('vtd-first-stage');
     expect(kind(FULL, ALLOC.NEST_PARENT)).toBe('vtd-second-stage');
     expect(kind(FULL, ALLOC.DIRTY_TRACKING | ALLOC.PASID)).toBe('vtd-second-stage');
-    expect(kind(LEGACY, ALLOC.PASID)).toBe('vtd-second-stage');
+    expect(kind(LEGACY, 0)).toBe('vtd-second-stage');
     expect(kind({ ...FULL, ecap: FULL.ecap & ~(1n << 47n) }, 0)).toBe('vtd-second-stage');
   });
 
@@ -25,6 +25,8 @@ describe('paging domains', () => {
     ['nesting without NEST', { ...FULL, ecap: FULL.ecap & ~(1n << 26n) }, ALLOC.NEST_PARENT],
     ['logging without SSADS', { ...FULL, ecap: FULL.ecap & ~(1n << 45n) }, ALLOC.DIRTY_TRACKING],
     ['logging on an unsnooped walk', { ...FULL, ecap: FULL.ecap & ~(1n << 48n) }, ALLOC.DIRTY_TRACKING],
+    ['PASIDs in legacy mode', LEGACY, ALLOC.PASID],
+    ['PASIDs without PASID', FIRST_STAGE, ALLOC.PASID],
     ['page faults', FULL, ALLOC.FAULT],
     ['an unknown flag', FULL, 16],
   ])('EOPNOTSUPP: %s', (_title, registers, flags) => {
