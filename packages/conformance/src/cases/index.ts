@@ -1,0 +1,43 @@
+import type { Case } from '../case.ts';
+import { attach } from './attach.ts';
+import { dirty } from './dirty.ts';
+import { failure } from './failure.ts';
+import { fault } from './fault.ts';
+import { group } from './group.ts';
+import { information } from './information.ts';
+import { invalidation } from './invalidation.ts';
+import { isolation } from './isolation.ts';
+import { lifecycle } from './lifecycle.ts';
+import { map } from './map.ts';
+import { nativeInvalidation } from './native-invalidation.ts';
+import { nested } from './nested.ts';
+import { sizes } from './page-sizes.ts';
+import { pasid } from './pasid.ts';
+import { permission } from './permission.ts';
+import { random } from './random.ts';
+import { replace } from './replace.ts';
+import { reserved } from './reserved.ts';
+import { unmap } from './unmap.ts';
+
+/** The shared suite, in the order a new vendor turns it green. */
+export const cases: readonly Case[] = [
+  ...lifecycle,
+  ...attach,
+  ...replace,
+  ...group,
+  ...map,
+  ...permission,
+  ...unmap,
+  ...sizes,
+  ...invalidation,
+  ...isolation,
+  ...fault,
+  ...reserved,
+  ...information,
+  ...pasid,
+  ...dirty,
+  ...nested,
+  ...nativeInvalidation,
+  ...failure,
+  ...random,
+];

@@ -1,0 +1,169 @@
+import { ALLOC } from '@iommukit/core';
+import { casesOf } from '../case.ts';
+import { equal, ok, refuses, same } from '../expect.ts';
+import { type Rig, RW } from '../rig/rig.ts';
+import { BASE } from './scene.ts';
+
+const FIRST = 3;
+const SECOND = 129;
+
+/** A device with its own domain and one for a PASID, each mapping the same address to another page. */
+function withPasid(rig: Rig, pasid = FIRST) {
+  const device = rig.device('pasid');
+  const own = device.attached(ALLOC.PASID);
+  const page = own.granule;
+  const ownPa = rig.ram.take(page, page);
+  own.map(BASE, ownPa, page, RW);
+  const domain = device.paging(ALLOC.PASID);
+  const pa = rig.ram.take(page, page);
+  domain.map(BASE, pa, page, RW);
+  device.attach(domain, pasid);
+  return { device, own, ownPa, domain, pa, page };
+}
+
+export const pasid = casesOf('pasid', [
+  {
+    id: 'own-domain',
+    title: 'a PASID has a domain of its own, beside that of requests without PASID',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, ownPa, pa } = withPasid(rig);
+      for (let round = 0; round < 2; round++) {
+        device.reaches(BASE, ownPa);
+        device.reaches(BASE, pa, { pasid: FIRST });
+      }
+      same(device.device.group.pasids, [FIRST], 'PASIDs in use');
+    },
+    without(rig) {
+      const device = rig.device('pasid');
+      const domain = device.attached();
+      equal(device.device.maxPasids, 0, 'PASIDs');
+      refuses(['EOPNOTSUPP', 'EINVAL'], () => device.attach(domain, FIRST), 'attaching to a PASID');
+      const page = domain.granule;
+      const pa = rig.ram.take(page, page);
+      domain.map(BASE, pa, page, RW);
+      device.reaches(BASE, pa);
+      refuses('EOPNOTSUPP', () => device.device.allocPaging(ALLOC.PASID), 'a domain for PASIDs');
+    },
+  },
+  {
+    id: 'two-pasids',
+    title: 'two PASIDs of a device are apart, also while one is unmapped',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, domain, pa, page } = withPasid(rig);
+      const second = device.paging(ALLOC.PASID);
+      const secondPa = rig.ram.take(page, page);
+      second.map(BASE, secondPa, page, RW);
+      device.attach(second, SECOND);
+      device.reaches(BASE, pa, { pasid: FIRST });
+      device.reaches(BASE, secondPa, { pasid: SECOND });
+      domain.unmap(BASE, page);
+      device.refused('read', BASE, { pasid: FIRST, reason: 'not-present' });
+      device.reaches(BASE, secondPa, { pasid: SECOND });
+    },
+  },
+  {
+    id: 'shared-domain',
+    title: 'one domain may serve several PASIDs; an unmap is gone for all',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, domain, pa, page } = withPasid(rig);
+      device.attach(domain, SECOND);
+      for (const one of [FIRST, SECOND]) device.reaches(BASE, pa, { pasid: one });
+      domain.unmap(BASE, page);
+      for (const one of [FIRST, SECOND]) {
+        device.refused('read', BASE, { pasid: one, reason: 'not-present' });
+        device.refused('write', BASE, { pasid: one, reason: 'not-present' });
+      }
+    },
+  },
+  {
+    id: 'detach',
+    title: 'a detached PASID reaches nothing; the rest of the device goes on',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, domain, ownPa, pa } = withPasid(rig);
+      device.reaches(BASE, pa, { pasid: FIRST });
+      device.detach(FIRST);
+      for (const access of ['read', 'write'] as const) device.refused(access, BASE, { pasid: FIRST, reported: 'any' });
+      device.reaches(BASE, ownPa);
+      equal(domain.users, 0, 'users of the detached domain');
+      device.attach(domain, FIRST);
+      device.reaches(BASE, pa, { pasid: FIRST });
+    },
+  },
+  {
+    id: 'replace',
+    title: 'a PASID goes from one domain to another',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, ownPa, pa, page } = withPasid(rig);
+      const next = device.paging(ALLOC.PASID);
+      const nextPa = rig.ram.take(page, page);
+      next.map(BASE, nextPa, page, RW);
+      device.reaches(BASE, pa, { pasid: FIRST });
+      refuses('EBUSY', () => device.attach(next, FIRST), 'attaching over a domain');
+      device.replace(next, FIRST);
+      device.reaches(BASE, nextPa, { pasid: FIRST });
+      device.reaches(BASE, ownPa);
+      refuses('EINVAL', () => device.replace(next, SECOND), 'replacing nothing');
+    },
+  },
+  {
+    id: 'unknown',
+    title: 'a PASID that nothing is attached to reaches nothing',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, ownPa, pa } = withPasid(rig);
+      device.reaches(BASE, pa, { pasid: FIRST });
+      device.reaches(BASE, ownPa);
+      for (const one of [SECOND, 255, 0x1234, 0xf_ffff]) device.refused('read', BASE, { pasid: one, reported: 'any' });
+      device.reaches(BASE, pa, { pasid: FIRST });
+    },
+  },
+  {
+    id: 'range',
+    title: 'PASIDs outside the device’s range are EINVAL',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, domain, ownPa, pa } = withPasid(rig);
+      const limit = device.device.maxPasids;
+      ok(limit > 0 && limit <= 256, `a device with 8-bit PASIDs has ${limit}`);
+      for (const one of [limit, limit + 1, 0x10_0000, -1, 1.5])
+        refuses('EINVAL', () => device.attach(domain, one), `PASID ${one}`);
+      const plain = rig.device('a');
+      const other = plain.attached();
+      refuses('EINVAL', () => plain.attach(other, 1), 'a PASID on a device without');
+      device.reaches(BASE, ownPa);
+      device.reaches(BASE, pa, { pasid: FIRST });
+    },
+  },
+  {
+    id: 'fault',
+    title: 'a refusal under a PASID is reported with it',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, page } = withPasid(rig);
+      device.refused('read', BASE + page, { pasid: FIRST, reason: 'not-present' });
+      device.refused('write', BASE + page, { reason: 'not-present' });
+      const [first, second] = rig.takeFaults();
+      equal(first!.record.pasid, FIRST, 'PASID of the first report');
+      equal(second!.record.pasid, null, 'PASID of the second report');
+    },
+  },
+  {
+    id: 'reuse',
+    title: 'a PASID used again for a new domain shows nothing of the old one',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, domain, pa } = withPasid(rig);
+      device.reaches(BASE, pa, { pasid: FIRST });
+      device.detach(FIRST);
+      domain.free();
+      const next = device.paging(ALLOC.PASID);
+      device.attach(next, FIRST);
+      device.refused('read', BASE, { pasid: FIRST, reason: 'not-present' });
+    },
+  },
+]);

@@ -1,0 +1,18 @@
+import { FAULT_REASON, type FaultReason } from '@iommukit/core';
+import { CODE, type Code } from '../format/events.ts';
+
+/** The common word for each event code. */
+const REASONS: Readonly<Record<Code, FaultReason>> = {
+  [CODE.BLOCKED]: FAULT_REASON.BLOCKED,
+  [CODE.BAD_DEVICE]: FAULT_REASON.BAD_DEVICE,
+  [CODE.BAD_PASID]: FAULT_REASON.BAD_PASID,
+  [CODE.BAD_CONTEXT]: FAULT_REASON.BAD_CONFIG,
+  [CODE.FETCH_ABORT]: FAULT_REASON.FETCH_ABORT,
+  [CODE.NOT_PRESENT]: FAULT_REASON.NOT_PRESENT,
+  [CODE.ADDRESS_SIZE]: FAULT_REASON.ADDRESS_SIZE,
+  [CODE.PERMISSION]: FAULT_REASON.PERMISSION,
+  [CODE.BAD_ENTRY]: FAULT_REASON.BAD_ENTRY,
+  [CODE.UNSUPPORTED]: FAULT_REASON.UNSUPPORTED,
+};
+
+export const reasonOf = (code: Code): FaultReason => REASONS[code];

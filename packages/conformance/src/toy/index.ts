@@ -1,0 +1,2 @@
+export { EVERYTHING, NOTHING, type ToyHardwareConfig } from './config.ts';
+export { toyOnParent, toyVendor } from './plugin.ts';
