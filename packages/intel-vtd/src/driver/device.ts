@@ -1,12 +1,16 @@
+import type { Words } from '@iommukit/bits';
 import { type DeviceDescription, type DeviceHandle, ensure } from '@iommukit/core';
 import { SCALABLE_CONTEXT_ENTRY } from '../format/index.ts';
 import { storeWords } from './address.ts';
+import { DID_NONE } from './domain-ids.ts';
 import { LegacySlot } from './legacy-slot.ts';
 import { PasidSlot } from './pasid-slot.ts';
 import { PasidTable } from './pasid-table.ts';
 import type { Slot } from './slot.ts';
 import type { Attachment } from './translation.ts';
 import type { Unit } from './unit.ts';
+
+const NO_CONTEXT = SCALABLE_CONTEXT_ENTRY.encode();
 
 /** A device behind a unit. In scalable mode its context entry stands from probe to release; what is blocked is PASIDs. */
 export class VtdDevice implements DeviceHandle {
@@ -49,29 +53,50 @@ export class VtdDevice implements DeviceHandle {
 
   /** Scalable mode: points the context entries of all ids at the device's PASID directory. ENOMEM, ETIMEDOUT. */
   admit(): void {
-    if (this.#pasids === null) return;
+    const pasids = this.#pasids;
+    if (pasids === null) return;
     try {
-      const entries = this.sids.map((sid) => this.unit.root.entry(sid));
-      for (const entry of entries) storeWords(this.unit.ports.memory, entry, this.#contextEntry(this.#pasids));
-      this.#contextAdded();
+      for (const sid of this.sids) this.unit.root.entry(sid);
     } catch (error) {
-      this.#pasids.free();
+      pasids.free();
       throw error;
     }
+    this.#forgettingOnFailure(pasids, () => {
+      this.#writeContexts(this.#contextEntry(pasids));
+      this.#contextAdded();
+    });
   }
 
   /** The reverse of {@link admit}. Every PASID is blocked already. */
   dismiss(): void {
-    if (this.#pasids === null) return;
-    const { root, ports, invalidations } = this.unit;
-    const zero = new Uint32Array(SCALABLE_CONTEXT_ENTRY.bytes / 4);
-    for (const sid of this.sids) storeWords(ports.memory, root.entry(sid), zero);
-    for (const sid of this.sids) invalidations.contextDevice(sid, 0);
-    invalidations.sync();
-    this.#pasids.free();
+    const pasids = this.#pasids;
+    if (pasids === null) return;
+    const { invalidations } = this.unit;
+    this.#forgettingOnFailure(pasids, () => {
+      this.#writeContexts(NO_CONTEXT);
+      for (const sid of this.sids) invalidations.contextDevice(sid, DID_NONE);
+      invalidations.sync();
+    });
+    pasids.free();
   }
 
-  #contextEntry(pasids: PasidTable): Uint32Array {
+  /** A unit that does not answer may have seen the directory: its pages are not used again before the unit is down. */
+  #forgettingOnFailure(pasids: PasidTable, change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.#writeContexts(NO_CONTEXT);
+      this.unit.quarantine(pasids.abandon());
+      throw error;
+    }
+  }
+
+  #writeContexts(words: Words): void {
+    const { root, ports } = this.unit;
+    for (const sid of this.sids) storeWords(ports.memory, root.entry(sid), words);
+  }
+
+  #contextEntry(pasids: PasidTable): Words {
     return SCALABLE_CONTEXT_ENTRY.encode({
       P: true,
       DTE: this.deviceTlb,
@@ -85,8 +110,8 @@ export class VtdDevice implements DeviceHandle {
   #contextAdded(): void {
     const { features, invalidations } = this.unit;
     if (!features.cap.CM) return;
-    for (const sid of this.sids) invalidations.contextDevice(sid, 0);
-    invalidations.iotlbDomain(0);
+    for (const sid of this.sids) invalidations.contextDevice(sid, DID_NONE);
+    invalidations.iotlbDomain(DID_NONE);
     invalidations.sync();
   }
 }

@@ -5,6 +5,8 @@ import type { Features } from './features.ts';
 
 const PFO = Number(maskOf(FSTS.fields.PFO));
 const PPF = Number(maskOf(FSTS.fields.PPF));
+/** A stray completion of a device-TLB invalidation. Nothing to do, but while it stands no event is raised. */
+const ICE = Number(maskOf(FSTS.fields.ICE));
 const F = 0x8000_0000;
 const MASKED = 0x8000_0000;
 /** Interrupt-remapping conditions: FI holds an interrupt index, or nothing. */
@@ -62,9 +64,9 @@ export class FaultEvents {
     const { mmio } = this.#ports;
     const faults: FaultRecord[] = [];
     let status = mmio.read32(REGISTERS.FSTS.at);
-    for (let round = 0; round < ROUNDS && (status & (PPF | PFO)) !== 0; round++) {
+    for (let round = 0; round < ROUNDS && (status & (PPF | PFO | ICE)) !== 0; round++) {
       this.#sweep(FSTS.get([status], 'FRI'), faults);
-      mmio.write32(REGISTERS.FSTS.at, PFO);
+      mmio.write32(REGISTERS.FSTS.at, PFO | (status & ICE));
       status = mmio.read32(REGISTERS.FSTS.at);
     }
     return faults;

@@ -41,8 +41,13 @@ export class PasidTable {
   }
 
   free(): void {
-    for (const table of this.#tables.values()) this.#pages.free(table);
+    for (const page of this.abandon()) this.#pages.free(page);
+  }
+
+  /** Hands over what {@link free} would give back. */
+  abandon(): number[] {
+    const pages = [this.directory, ...this.#tables.values()];
     this.#tables.clear();
-    this.#pages.free(this.directory);
+    return pages;
   }
 }

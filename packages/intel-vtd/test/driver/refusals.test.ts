@@ -211,3 +211,49 @@ describe('memory', () => {
     expect(before[1]).toBe(0x202n);
   });
 });
+
+describe('a unit that stops answering', () => {
+  const CM = { ...FULL, cap: FULL.cap | (1n << 7n) };
+
+  it('while a device is admitted: no entry, and its directory is not used again before the unit is down', () => {
+    const rig = upRig(CM);
+    const { driver, pages, unit } = rig;
+    driver.releaseDevice(driver.probeDevice(device([0x10])));
+    const before = pages.livePages;
+    unit.alive = false;
+    expect(() => driver.probeDevice(device([0x11]))).toThrow(errno('ETIMEDOUT'));
+    const table = rig.quad(unit.get64(0x20) & ~0xfffn) & ~0xfffn;
+    expect(rig.quad(table + 0x11n * 32n)).toBe(0n);
+    expect(pages.livePages).toBe(before + 1);
+    unit.alive = true;
+    unit.write32(0x88, unit.words.get(0x88)!);
+    driver.release();
+    expect(pages.livePages).toBe(0);
+  });
+
+  it('while a device is dismissed', () => {
+    const rig = upRig(FULL);
+    const { driver, pages, unit } = rig;
+    const handle = driver.probeDevice(device([0x10], { pasidBits: 8 }));
+    const domain = driver.allocPaging(handle, 0, null);
+    domain.attachPasid!(handle, 1, driver.blocked);
+    driver.blocked.attachPasid!(handle, 1, domain);
+    domain.free();
+    unit.alive = false;
+    expect(() => driver.releaseDevice(handle)).toThrow(errno('ETIMEDOUT'));
+    unit.alive = true;
+    unit.write32(0x88, unit.words.get(0x88)!);
+    driver.release();
+    expect(pages.livePages).toBe(0);
+  });
+
+  it('while it is taken down: its tables stay allocated', () => {
+    const { driver, pages, unit } = upRig(FULL);
+    unit.alive = false;
+    expect(() => driver.release()).toThrow(errno('ETIMEDOUT'));
+    expect(pages.livePages).toBeGreaterThan(0);
+    unit.alive = true;
+    driver.release();
+    expect(pages.livePages).toBe(0);
+  });
+});
