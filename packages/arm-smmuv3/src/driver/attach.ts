@@ -34,6 +34,10 @@ export interface PasidDomain extends SmmuDomain, TagHolder {
  * ENOMEM with nothing changed; ETIMEDOUT.
  */
 export function attachDomain(master: Master, domain: SmmuDomain): void {
+  master.smmu.operation(() => switchDomain(master, domain));
+}
+
+function switchDomain(master: Master, domain: SmmuDomain): void {
   const old = master.domain;
   domain.checkDevice(master);
   ensure(domain.contexts !== 'none' || master.pasids.size === 0, 'EBUSY', 'PASIDs of the device are in use');
@@ -55,6 +59,10 @@ export function attachDomain(master: Master, domain: SmmuDomain): void {
  * for PASIDs, or the domain is not for this device; ENOMEM.
  */
 export function attachPasid(master: Master, pasid: number, domain: PasidDomain): void {
+  master.smmu.operation(() => setPasid(master, pasid, domain));
+}
+
+function setPasid(master: Master, pasid: number, domain: PasidDomain): void {
   ensure(domain.contexts === 'own', 'EINVAL', 'a PASID takes a stage-1 domain');
   ensure(pasid > 0 && pasid < master.maxPasids, 'EINVAL', `the device has no PASID ${pasid}`);
   ensure(master.domain.contexts !== 'none', 'EINVAL', 'the device has a stage-2 or nested domain');
@@ -71,6 +79,10 @@ export function attachPasid(master: Master, pasid: number, domain: PasidDomain):
 
 /** Refuses one PASID. Takes no memory. */
 export function detachPasid(master: Master, pasid: number): void {
+  master.smmu.operation(() => clearPasid(master, pasid));
+}
+
+function clearPasid(master: Master, pasid: number): void {
   const old = master.pasids.get(pasid);
   if (old === undefined) return;
   master.contexts().write(pasid, noCd());

@@ -1,4 +1,4 @@
-import type { DriverPorts, InterruptSource } from '@iommukit/core';
+import { type DriverPorts, type InterruptSource, isIommuError } from '@iommukit/core';
 import { CR0, CR1, CR2, GBPA, GERROR, IRQ_CFG0, IRQ_CFG2, IRQ_CTRL, REGISTERS } from '../format/registers.ts';
 import { cfgiAll, tlbiEl2All, tlbiNsnhAll } from './commands.ts';
 import { waitFor, writeAndWait } from './poll.ts';
@@ -89,7 +89,7 @@ function interrupts(smmu: Smmu): void {
     programMsi(smmu, REGISTERS.EVENTQ_IRQ_CFG0.at, eventq);
     programMsi(smmu, REGISTERS.GERROR_IRQ_CFG0.at, gerror);
   }
-  eventq?.handle(() => events.drain());
+  eventq?.handle(() => events.onInterrupt());
   gerror?.handle(() => acknowledgeErrors(smmu));
   writeAndWait(
     ports,
@@ -110,11 +110,15 @@ function programMsi({ ports: { mmio } }: Smmu, at: number, source: InterruptSour
 
 /** Global errors: the command queue is repaired, the rest can only be acknowledged (events or messages were lost). */
 function acknowledgeErrors({ ports: { mmio }, queue, events }: Smmu): void {
-  queue.recover();
+  try {
+    queue.recover();
+  } catch (error) {
+    if (!isIommuError(error)) throw error; // the queue is beyond repair: whoever waits for it will time out
+  }
   const gerror = mmio.read32(REGISTERS.GERROR.at);
   const gerrorn = mmio.read32(REGISTERS.GERRORN.at);
   const cmdq = 1 << GERROR.fields.CMDQ_ERR.lsb;
   const others = (gerror ^ gerrorn) & ~cmdq;
   if (others !== 0) mmio.write32(REGISTERS.GERRORN.at, (gerrorn ^ others) >>> 0);
-  if (others & (1 << GERROR.fields.EVENTQ_ABT_ERR.lsb)) events.drain();
+  if (others & (1 << GERROR.fields.EVENTQ_ABT_ERR.lsb)) events.onInterrupt();
 }

@@ -27,10 +27,10 @@ export class CommandProducer {
   private readonly ports: DriverPorts;
   private readonly mask: number;
   private readonly wrapMask: number;
-  /** Next slot to fill, the index last published, and the consumer's index as last seen. */
-  private prod = 0;
+  /** Commands ever written, published and seen consumed. Totals: an interrupt handler may use the queue during a wait. */
+  private issued = 0;
   private published = 0;
-  private cons = 0;
+  private consumed = 0;
   private aborts = 0;
 
   /** Allocates the ring. Throws IommuError ENOMEM. */
@@ -47,8 +47,8 @@ export class CommandProducer {
     const { mmio } = this.ports;
     const [lo, hi] = QUEUE_BASE.encode({ LOG2SIZE: this.lg2, ADDR: BigInt(this.base), RA_WA: true });
     mmio.write64(REGISTERS.CMDQ_BASE.at, (BigInt(hi!) << 32n) | BigInt(lo!));
-    mmio.write32(PROD, this.prod);
-    mmio.write32(CONS, this.cons);
+    mmio.write32(PROD, this.indexOf(this.issued));
+    mmio.write32(CONS, this.indexOf(this.issued));
   }
 
   free(): void {
@@ -57,10 +57,13 @@ export class CommandProducer {
 
   /** One command, as four little-endian words. Waits while the ring is full. Throws IommuError ETIMEDOUT. */
   push(w0: number, w1: number, w2: number, w3: number): void {
-    if (this.used() > this.mask) this.waitForRoom();
-    this.store(this.prod & this.mask, w0, w1, w2, w3);
-    this.prod = (this.prod + 1) & this.wrapMask;
-    if (((this.prod - this.published) & this.wrapMask) >= BATCH) this.publish();
+    while (this.issued - this.consumed > this.mask) {
+      this.publish();
+      this.wait(this.issued - this.mask);
+    }
+    this.store(this.indexOf(this.issued) & this.mask, w0, w1, w2, w3);
+    this.issued++;
+    if (this.issued - this.published >= BATCH) this.publish();
   }
 
   /** The same from an encoded command. */
@@ -70,15 +73,15 @@ export class CommandProducer {
 
   /** Hands the batch over without waiting, for commands that take effect by themselves (RESUME). */
   publish(): void {
-    if (this.published === this.prod) return;
-    this.published = this.prod;
-    this.ports.mmio.write32(PROD, this.prod);
+    if (this.published === this.issued) return;
+    this.published = this.issued;
+    this.ports.mmio.write32(PROD, this.indexOf(this.issued));
   }
 
   /** Ends the batch with a SYNC and waits until it was consumed: all commands before it are complete then. */
   sync(): void {
     this.pushWords(SYNC);
-    const target = this.prod;
+    const target = this.issued;
     this.publish();
     this.wait(target);
   }
@@ -86,12 +89,14 @@ export class CommandProducer {
   /** Starts counting: {@link illegal} then tells how many commands from here on came before the first illegal one. */
   watch(): void {
     this.illegalAt = -1;
-    this.watchFrom = this.prod;
+    this.watchFrom = this.issued;
   }
 
   /** Index of the first command since {@link watch} that the SMMU refused, or -1. */
   get illegal(): number {
-    return this.illegalAt < 0 ? -1 : (this.illegalAt - this.watchFrom) & this.wrapMask;
+    if (this.illegalAt < 0) return -1;
+    const after = (this.illegalAt - this.indexOf(this.watchFrom)) & this.wrapMask;
+    return after <= this.mask ? after : -1;
   }
 
   /**
@@ -117,27 +122,23 @@ export class CommandProducer {
     this.store(index & this.mask, SYNC[0]!, SYNC[1]!, SYNC[2]!, SYNC[3]!);
   }
 
-  private used(): number {
-    return (this.prod - this.cons) & this.wrapMask;
+  /** The ring's index of a total: the wrap bit stands above the slot number. */
+  private indexOf(total: number): number {
+    return total % (this.wrapMask + 1);
   }
 
-  private waitForRoom(): void {
-    this.publish();
-    this.wait((this.prod - this.mask) & this.wrapMask);
-  }
-
-  /** Polls CONS until it has passed `target`, repairing errors; the limit counts turns in which nothing was consumed. */
+  /** Polls CONS until `target` commands are consumed, repairing errors; the limit counts turns without any progress. */
   private wait(target: number): void {
     const { mmio, time } = this.ports;
     for (let idle = 0; idle < POLL_LIMIT; idle++) {
       const seen = mmio.read32(CONS);
-      const index = seen & this.wrapMask;
-      if (index !== this.cons) {
-        this.cons = index;
+      const progress = (seen - this.indexOf(this.consumed)) & this.wrapMask;
+      if (progress > 0 && progress <= this.published - this.consumed) {
+        this.consumed += progress;
         this.aborts = 0;
         idle = 0;
       }
-      if (((index - target) & this.wrapMask) <= this.mask) return;
+      if (this.consumed >= target) return;
       if (((seen >>> ERR_SHIFT) & ERR_MASK) !== CERROR.NONE) this.recover();
       time.relax();
     }

@@ -78,7 +78,9 @@ export class SmmuDriver implements IommuDriver {
 
   probeDevice(description: DeviceDescription): DeviceHandle {
     const smmu = this.#up();
-    for (const sid of description.requesterIds) smmu.streams.admit(sid);
+    smmu.operation(() => {
+      for (const sid of description.requesterIds) smmu.streams.admit(sid);
+    });
     return new Master(smmu, description, this.blocked);
   }
 

@@ -1,16 +1,25 @@
 import { bytesToWords, type Layout } from '@iommukit/bits';
-import { type AccessName, type DriverPorts, type FaultReasonName, type FaultRecord, IommuError } from '@iommukit/core';
+import {
+  type AccessName,
+  type DriverPorts,
+  type FaultReasonName,
+  type FaultRecord,
+  IommuError,
+  isIommuError,
+} from '@iommukit/core';
 import { EVENT, EVENT_BYTES, EVENTS } from '../format/events.ts';
-import { QUEUE_BASE, QUEUE_PROD, REGISTERS } from '../format/registers.ts';
+import { CR0, QUEUE_BASE, QUEUE_PROD, REGISTERS } from '../format/registers.ts';
 import type { CommandProducer } from './command-producer.ts';
 import { resumeAbort } from './commands.ts';
+import { waitFor, writeAndWait } from './poll.ts';
 
 const PROD = REGISTERS.EVENTQ_PROD.at;
 const CONS = REGISTERS.EVENTQ_CONS.at;
 /** Bit 31 of PROD is OVFLG, of CONS OVACKFLG. */
 const OVERFLOW = (2 ** QUEUE_PROD.fields.OVFLG.lsb) | 0;
-/** Times a full ring is emptied in one go: a unit that fills it faster than that is not listened to for ever. */
-const ROUNDS = 4;
+/** Rings full of records taken in one go before it counts as a storm. */
+const RINGS = 2;
+const EVENTQEN = 1 << CR0.fields.EVENTQEN.lsb;
 
 const REASONS: Readonly<Record<number, FaultReasonName>> = {
   [EVENT.F_UUT]: 'unsupported',
@@ -34,6 +43,8 @@ const REASONS: Readonly<Record<number, FaultReasonName>> = {
 /** The event queue, IHI 0070 3.5 and 7: records out of memory, faults to the listener. */
 export class EventConsumer {
   listener: ((fault: FaultRecord) => void) | null = null;
+  private readonly undelivered: FaultRecord[] = [];
+  private held = 0;
   private readonly ports: DriverPorts;
   private readonly queue: CommandProducer;
   private readonly base: number;
@@ -41,6 +52,8 @@ export class EventConsumer {
   private readonly mask: number;
   private readonly wrapMask: number;
   private cons = 0;
+  /** OVFLG as last acknowledged. */
+  private acknowledged = 0;
 
   /** Allocates the ring. Throws IommuError ENOMEM. */
   constructor(ports: DriverPorts, lg2: number, queue: CommandProducer) {
@@ -60,30 +73,76 @@ export class EventConsumer {
     mmio.write32(PROD, 0);
     mmio.write32(CONS, 0);
     this.cons = 0;
+    this.acknowledged = 0;
   }
 
   free(): void {
     this.ports.pages.free(this.base);
   }
 
+  /** Keeps faults back until {@link letGo}: nobody hears of one in the middle of an operation. May be nested. */
+  hold(): void {
+    this.held++;
+  }
+
+  letGo(): void {
+    this.held--;
+    this.deliver();
+  }
+
+  /** The interrupt. A unit that stops answering is noticed by whoever waits for it, not here. */
+  onInterrupt(): void {
+    this.hold();
+    try {
+      this.drain();
+    } catch (error) {
+      if (!isIommuError(error)) throw error;
+    } finally {
+      this.letGo();
+    }
+  }
+
   /**
    * Takes every record there is. The interrupt comes only when an empty queue fills, so this ends when PROD is met, not
-   * when the records seen at first are done. An overflow is acknowledged by copying its flag.
+   * when the records seen at first are done. Records that keep coming as fast as they are taken are a storm.
    */
-  drain(): void {
-    const { mmio } = this.ports;
-    for (let left = ROUNDS << this.lg2; left > 0; ) {
-      const prod = mmio.read32(PROD);
-      const pending = Math.min((prod - this.cons) & this.wrapMask, this.mask + 1);
-      const overflowed = ((prod ^ mmio.read32(CONS)) & OVERFLOW) !== 0;
-      if (pending === 0 && !overflowed) return;
-      for (let i = 0; i < pending; i++) {
-        this.take(this.cons & this.mask);
-        this.cons = (this.cons + 1) & this.wrapMask;
-      }
-      mmio.write32(CONS, (this.cons | (prod & OVERFLOW)) >>> 0);
-      left -= Math.max(pending, 1);
+  private drain(): void {
+    for (let left = RINGS << this.lg2; left > 0; ) {
+      const taken = this.takePending();
+      if (taken === 0) return;
+      left -= taken;
     }
+    this.endStorm();
+  }
+
+  /** Takes what stands in the ring now and says so, acknowledging an overflow. Returns how much that was, 0 = nothing. */
+  private takePending(): number {
+    const { mmio } = this.ports;
+    const prod = mmio.read32(PROD);
+    const pending = Math.min((prod - this.cons) & this.wrapMask, this.mask + 1);
+    const overflowed = ((prod ^ this.acknowledged) & OVERFLOW) !== 0;
+    if (pending === 0 && !overflowed) return 0;
+    for (let i = 0; i < pending; i++) {
+      this.take(this.cons & this.mask);
+      this.cons = (this.cons + 1) & this.wrapMask;
+    }
+    this.acknowledged = prod & OVERFLOW;
+    mmio.write32(CONS, (this.cons | this.acknowledged) >>> 0);
+    return Math.max(pending, 1);
+  }
+
+  /**
+   * A device that faults without end must not keep the handler for ever, and a queue left with records in it would never
+   * interrupt again. So the queue is switched off, emptied and switched on: records in between are lost, as they would be
+   * in an overflow. The last access switches on and does not wait, for in that time the storm would fill the queue anew.
+   */
+  private endStorm(): void {
+    const { mmio } = this.ports;
+    const cr0 = mmio.read32(REGISTERS.CR0.at);
+    waitFor(this.ports, () => mmio.read32(REGISTERS.CR0ACK.at) === cr0, 'CR0');
+    writeAndWait(this.ports, REGISTERS.CR0.at, REGISTERS.CR0ACK.at, cr0 & ~EVENTQEN);
+    for (let round = 0; round < RINGS && this.takePending() > 0; round++);
+    mmio.write32(REGISTERS.CR0.at, cr0);
   }
 
   private take(slot: number): void {
@@ -92,7 +151,20 @@ export class EventConsumer {
       throw new IommuError('EIO', 'the event queue lies in memory that aborts');
     const words = bytesToWords(raw);
     this.endStall(words);
-    this.listener?.(faultOf(words, raw));
+    this.undelivered.push(faultOf(words, raw));
+  }
+
+  /** A listener that throws does not keep the others' faults from being heard; its error comes out at the end. */
+  private deliver(): void {
+    let first: { readonly error: unknown } | null = null;
+    while (this.held === 0 && this.undelivered.length > 0) {
+      try {
+        this.listener?.(this.undelivered.shift()!);
+      } catch (error) {
+        first ??= { error };
+      }
+    }
+    if (first !== null) throw first.error;
   }
 
   /** Where the SMMU stalls whatever faults, somebody must let go of the transaction: nobody here mends faults. */

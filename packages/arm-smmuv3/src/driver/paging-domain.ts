@@ -138,17 +138,13 @@ export class PagingDomain implements PagingDomainOps, PasidDomain {
 
   syncUnmap(gather: Gather): void {
     if (gather.start > gather.last) return;
-    const { invalidator, ports } = this.smmu;
-    if (this.users.size > 0) {
-      if (this.stage === 1) invalidator.stage1(this.tag, gather);
-      else invalidator.stage2(this.tag, gather, this.nestParent);
-    }
-    for (const pa of gather.freed) ports.pages.free(pa);
+    if (this.users.size > 0) this.smmu.operation(() => this.invalidate(gather));
+    for (const pa of gather.freed) this.smmu.ports.pages.free(pa);
     gather.freed.length = 0;
   }
 
   flushAll(): void {
-    if (this.users.size > 0) this.invalidateAll();
+    if (this.users.size > 0) this.smmu.operation(() => this.invalidateAll());
   }
 
   iovaToPhys(iova: bigint): bigint | null {
@@ -167,6 +163,12 @@ export class PagingDomain implements PagingDomainOps, PasidDomain {
 
   private tags(): { alloc(): number; free(id: number): void } {
     return this.stage === 1 ? this.smmu.asids : this.smmu.vmids;
+  }
+
+  private invalidate(gather: Gather): void {
+    const { invalidator } = this.smmu;
+    if (this.stage === 1) invalidator.stage1(this.tag, gather);
+    else invalidator.stage2(this.tag, gather, this.nestParent);
   }
 
   private invalidateAll(): void {

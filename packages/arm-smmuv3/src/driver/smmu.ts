@@ -39,6 +39,16 @@ export class Smmu {
     this.invalidator = new Invalidator(this.queue, features);
   }
 
+  /** Runs one operation; faults that come in meanwhile are reported after it. */
+  operation<T>(run: () => T): T {
+    this.events.hold();
+    try {
+      return run();
+    } finally {
+      this.events.letGo();
+    }
+  }
+
   /** Gives queues and stream table back; the unit must be off. */
   free(): void {
     this.streams.free();

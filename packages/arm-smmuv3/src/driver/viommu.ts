@@ -77,6 +77,12 @@ export class Viommu implements ViommuOps, NestedHost {
   invalidate(request: NativeInvalidation): InvalidationResult {
     if (request.type !== INVALIDATE_DATA_TYPE.ARM_SMMUV3)
       return { done: 0, error: new IommuError('EINVAL', `data type ${request.type} is no SMMUv3 command`) };
+    return this.smmu.operation(() => this.carryOut(request));
+  }
+
+  free(): void {}
+
+  private carryOut(request: NativeInvalidation): InvalidationResult {
     let done = 0;
     while (done < request.entryCount) {
       const wanted = Math.min(CHUNK, request.entryCount - done);
@@ -86,8 +92,6 @@ export class Viommu implements ViommuOps, NestedHost {
     }
     return { done, error: null };
   }
-
-  free(): void {}
 
   private chunk(request: NativeInvalidation, first: number, count: number): { carried: number; error: Error | null } {
     const { queue } = this.smmu;

@@ -175,6 +175,22 @@ describe('event queue', () => {
     expect(smmu.register(0x100ac)).toBe(0x8000_0002);
   });
 
+  test('a storm of records ends: the queue is switched off, emptied and left on and empty', () => {
+    const { smmu, faults } = listening();
+    smmu.onRead = () => {
+      if ((smmu.register(0x24) & 4) !== 0) smmu.putEvents(F_TRANSLATION, F_TRANSLATION);
+    };
+    smmu.raiseEvents(F_TRANSLATION);
+    expect(faults.length).toBeGreaterThan(2048);
+    expect(faults.length).toBeLessThan(4096);
+    expect([smmu.register(0x20), smmu.writes.at(-1)]).toEqual([0x0d, '20=d']);
+    expect(smmu.register(0x100ac)).toBe(smmu.register(0x100a8));
+    smmu.onRead = () => {};
+    faults.length = 0;
+    smmu.raiseEvents(F_TRANSLATION);
+    expect(faults).toHaveLength(1);
+  });
+
   test('where faults stall, the transaction is let go: RESUME with Ab', () => {
     const { smmu } = listening();
     smmu.takeCommands();
@@ -211,4 +227,34 @@ test('a domain of a dead queue: unmapping times out and nothing hangs', () => {
   const gather = emptyGather();
   domain.unmapPages(0n, 0x1000n, gather);
   expect(() => domain.syncUnmap(gather)).toThrow(/ETIMEDOUT/);
+});
+
+describe('when faults are heard', () => {
+  test('after the operation in which they came, in order, even if a listener throws', () => {
+    const { smmu, driver, device } = rigOf(CAPTURE_A);
+    const handle = device([8]);
+    const domain = driver.allocPaging(handle, 0, null);
+    const heard: string[] = [];
+    let syncs = 0;
+    driver.onFault(({ device: sid }) => {
+      heard.push(`${sid} after ${syncs}`);
+      if (sid === 8) throw new Error('a bad listener');
+    });
+    smmu.onSync = () => {
+      if (++syncs > 1) return;
+      smmu.raiseEvents(F_TRANSLATION, F_TRANSLATION.replace('08000000', '09000000'));
+    };
+    expect(() => domain.attach(handle, driver.blocked)).toThrow('a bad listener');
+    expect(heard).toEqual(['8 after 2', '9 after 2']);
+  });
+
+  test('a listener may use the driver', () => {
+    const { smmu, driver, device } = rigOf(CAPTURE_A);
+    const handle = device([8]);
+    const domain = driver.allocPaging(handle, 0, null);
+    driver.onFault(() => driver.blocked.attach(handle, domain));
+    domain.attach(handle, driver.blocked);
+    smmu.raiseEvents(F_TRANSLATION);
+    expect(smmu.words(smmu.steAddress(8), 1)).toEqual(['1']);
+  });
 });

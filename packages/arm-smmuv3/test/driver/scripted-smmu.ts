@@ -52,6 +52,8 @@ export class ScriptedSmmu implements DriverPorts {
   commands: string[] = [];
   /** Called for each command before it is consumed; true = CERROR_ILL. */
   onCommand: (raw: string) => boolean = () => false;
+  /** Called after each 32-bit read. */
+  onRead: (offset: number) => void = () => {};
   /** Called at each SYNC. */
   onSync: () => void = () => {};
   readonly #registers = new Map<number, number>();
@@ -76,7 +78,11 @@ export class ScriptedSmmu implements DriverPorts {
   readonly mmio = {
     read8: (): number => 0,
     read16: (): number => 0,
-    read32: (offset: number): number => this.register(offset),
+    read32: (offset: number): number => {
+      const value = this.register(offset);
+      this.onRead(offset);
+      return value;
+    },
     read64: (offset: number): bigint => (BigInt(this.register(offset + 4)) << 32n) | BigInt(this.register(offset)),
     write8: (): void => {},
     write16: (): void => {},
@@ -120,13 +126,18 @@ export class ScriptedSmmu implements DriverPorts {
 
   /** Puts records into the event queue, as hex in memory order, and raises the interrupt. */
   raiseEvents(...records: string[]): void {
+    this.putEvents(...records);
+    this.interrupt('eventq');
+  }
+
+  /** The same without the interrupt. */
+  putEvents(...records: string[]): void {
     const lg2 = this.register(EVENTQ_BASE) & 31;
     for (const record of records) {
       const prod = this.register(EVENTQ_PROD);
       this.#store(this.base(EVENTQ_BASE) + (prod & (2 ** lg2 - 1)) * 32, hexToBytes(record));
       this.#registers.set(EVENTQ_PROD, (((prod + 1) & (2 ** (lg2 + 1) - 1)) | (prod & 0x8000_0000)) >>> 0);
     }
-    this.interrupt('eventq');
   }
 
   set(offset: number, value: number): void {
