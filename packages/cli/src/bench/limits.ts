@@ -123,7 +123,7 @@ export function bareLoads(loads: number): Limit {
 export function bareFill(count: number): Limit {
   const words = new Int32Array(count * 2);
   return {
-    name: `bare fill and clear of ${count} entries`,
+    name: `bare fill and clear of ${count} ${count === 1 ? 'entry' : 'entries'}`,
     run(ops) {
       for (let i = 0; i < ops; i++) {
         for (let at = 0; at < words.length; at += 2) {

@@ -10,29 +10,36 @@ export interface Workload {
   readonly opsPerSample?: number | undefined;
 }
 
-const SAMPLE_NS = 4e6;
-const ROUNDS = 25;
-const WARM_NS = 120e6;
+const SAMPLE_NS = 1e6;
+const ROUNDS = 80;
+const WARM_NS = 100e6;
 /** Short samples get more rounds, so that a figure rests on enough time. */
-const LEAST_TOTAL_NS = 60e6;
-const MOST_ROUNDS = 400;
+const LEAST_TOTAL_NS = 80e6;
+const MOST_ROUNDS = 1000;
 
 /**
- * Medians of two workloads in ns per operation. Their samples alternate, so that both see the same machine; `prepare`
- * of the first runs before the samples of both, so that both start from the same processor caches.
+ * Nanoseconds per operation of each workload. Their samples alternate, so that all see the same machine, and `prepare`
+ * of the first runs before the samples of all, so that all start from the same processor caches. The lower quartile is
+ * taken: what a busy neighbour adds is no property of the code.
  */
-export function measurePair(subject: Workload, bare: Workload): { subject: number; bare: number } {
-  const paired = { ...bare, prepare: subject.prepare, run: (ops: number) => bare.run(ops) };
-  const ops = [calibrate(subject), calibrate(paired)] as const;
-  const times: [number[], number[]] = [[], []];
+export function measureTogether(works: readonly Workload[]): number[] {
+  const prepare = works[0]?.prepare;
+  const subjects = works.map((work) => ({
+    run: (ops: number) => work.run(ops),
+    prepare,
+    opsPerSample: work.opsPerSample,
+  }));
+  const ops = subjects.map(calibrate);
+  const times: number[][] = works.map(() => []);
   let total = 0;
   for (let round = 0; round < ROUNDS || (total < LEAST_TOTAL_NS && round < MOST_ROUNDS); round++) {
-    const own = sample(subject, ops[0]);
-    total += own;
-    times[0].push(own / ops[0]);
-    times[1].push(sample(paired, ops[1]) / ops[1]);
+    subjects.forEach((work, at) => {
+      const ns = sample(work, ops[at]!);
+      if (at === 0) total += ns;
+      times[at]!.push(ns / ops[at]!);
+    });
   }
-  return { subject: median(times[0]), bare: median(times[1]) };
+  return times.map(lowerQuartile);
 }
 
 /** Warms up, and finds how many operations make a sample long enough to time. */
@@ -55,28 +62,36 @@ function sample(work: Workload, ops: number): number {
   return Number(process.hrtime.bigint() - start);
 }
 
-function median(values: number[]): number {
+function lowerQuartile(values: number[]): number {
   const sorted = values.sort((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
+  return sorted[sorted.length >> 2]!;
 }
 
-const HEAP_ROUNDS = 5;
+const HEAP_ROUNDS = 7;
 const HEAP_OPS = 20_000;
 
 /**
  * Heap bytes one operation allocates: the least of several rounds, since a real allocation shows in each and stray ones
- * do not. Warm code only.
+ * do not, without what `prepare` and the measurement itself take. Warm code only.
  */
 export function bytesPerOp(work: Workload): number {
-  const gc = collector();
   const ops = work.opsPerSample ?? HEAP_OPS;
+  const cycles = Math.ceil(HEAP_OPS / ops);
+  const idle = leastGrowth({ ...work, run: () => {} }, ops, cycles);
+  return Math.max(0, leastGrowth(work, ops, cycles) - idle) / (ops * cycles);
+}
+
+function leastGrowth(work: Workload, ops: number, cycles: number): number {
+  const gc = collector();
   let least = Number.POSITIVE_INFINITY;
   for (let round = 0; round < HEAP_ROUNDS; round++) {
-    work.prepare?.();
     gc();
     const before = process.memoryUsage().heapUsed;
-    work.run(ops);
-    least = Math.min(least, Math.max(0, process.memoryUsage().heapUsed - before) / ops);
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      work.prepare?.();
+      work.run(ops);
+    }
+    least = Math.min(least, Math.max(0, process.memoryUsage().heapUsed - before));
   }
   return least;
 }

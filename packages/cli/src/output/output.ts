@@ -1,5 +1,5 @@
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { UsageError } from '../usage-error.ts';
 
 /** The two streams a command writes to. Results go to `stdout`, everything else to `stderr`. */
 export interface CliIo {
@@ -34,32 +34,36 @@ export class Output {
     return this.#length >= CHUNK ? this.flush() : undefined;
   }
 
-  json(value: unknown): Promise<void> | undefined {
-    return this.line(JSON.stringify(value));
-  }
-
   async flush(): Promise<void> {
-    if (this.#length === 0) return this.#check();
+    if (this.#length === 0) return;
     const text = this.#pending.join('');
     this.#pending = [];
     this.#length = 0;
-    this.#check();
-    if (!this.#stream.write(text)) await Promise.race([once(this.#stream, 'drain'), once(this.#stream, 'close')]);
-    this.#check();
+    await this.#write(text);
   }
 
   /** Everything is out, or the error that kept it from going out is thrown. */
   async end(): Promise<void> {
     await this.flush();
-    await new Promise<void>((resolve) => this.#stream.write('', () => resolve()));
-    this.#check();
+    await this.#write('');
     this.#stream.off('error', this.#onError);
+  }
+
+  async #write(text: string): Promise<void> {
+    this.#check();
+    await new Promise<void>((resolve) => {
+      this.#stream.write(text, (error) => {
+        if (error) this.#onError(error);
+        resolve();
+      });
+    });
+    this.#check();
   }
 
   #check(): void {
     if (this.#error === null && !this.#stream.destroyed) return;
     const code = (this.#error as NodeJS.ErrnoException | null)?.code;
     if (this.#error === null || code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED') throw new OutputClosed();
-    throw this.#error;
+    throw new UsageError(`the result cannot be written: ${this.#error.message}`);
   }
 }

@@ -49,13 +49,17 @@ function failureText({ vendor, config, id, title, reason, spec }: CaseResult, co
   return `${colors.red('FAIL')} ${vendor} ${config} ${colors.bold(id)}\n    ${title}\n    ${reason ?? ''}${place}`;
 }
 
-/** Each reason once, with the number of cases behind it. */
+/** Each vendor's reasons once, with the configurations they hold for and the number of cases in each. */
 function skipText(cases: readonly CaseResult[], colors: Colors): string[] {
-  const reasons = new Map<string, number>();
+  const reasons = new Map<string, Map<string, number>>();
   for (const { vendor, config, status, reason } of cases) {
     if (status !== 'skip') continue;
-    const text = `${vendor} ${config}: ${reason ?? 'no reason given'}`;
-    reasons.set(text, (reasons.get(text) ?? 0) + 1);
+    const text = `skip ${vendor}: ${reason ?? 'no reason given'}`;
+    const configs = reasons.get(text) ?? new Map<string, number>();
+    reasons.set(text, configs.set(config, (configs.get(config) ?? 0) + 1));
   }
-  return [...reasons].map(([text, count]) => colors.dim(`skip ${count} × ${text}`));
+  return [...reasons].map(([text, configs]) => {
+    const places = [...configs].map(([config, count]) => `${config} ${count}`).join(', ');
+    return colors.dim(`${text} (${places})`);
+  });
 }
