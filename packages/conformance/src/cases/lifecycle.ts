@@ -119,7 +119,7 @@ export const lifecycle = casesOf('lifecycle', [
     needs: [],
     run(rig) {
       const { device, domain, page, iova, pa } = scene(rig, { name: 'alias' });
-      const ids = device.device.description.requesterIds;
+      const ids = DEVICES.alias.requesterIds;
       for (const requesterId of ids) device.reaches(iova, pa, { requesterId });
       const other = device.paging();
       const otherPa = rig.ram.take(page, page);

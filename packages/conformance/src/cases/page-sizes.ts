@@ -90,7 +90,8 @@ export const sizes = casesOf('page-sizes', [
     needs: ['large-pages'],
     run(rig) {
       const { device, domain, page, size, pa } = large(rig);
-      domain.map(BASE, pa, size * 2n, RW);
+      domain.map(BASE, pa, size, RW);
+      domain.map(BASE + size, pa + size, size, RW);
       const spots = [0n, page, size / 2n, size - page];
       for (const offset of spots) device.reaches(BASE + offset, pa + offset);
       device.reaches(BASE + size, pa + size);

@@ -2,13 +2,16 @@ import type { SparseMemory } from '@iommukit/machine';
 import { CaseFailure, hex } from '../expect.ts';
 
 /** RAM for DMA, away from drivers' pages, registers and doorbells, and below 4 GiB for units with narrow addresses. */
-const START = 0x8000_0000n;
-const END = 0xe000_0000n;
+const LOW = { next: 0x8000_0000n, end: 0xe000_0000n };
+/** Blocks of this size and more come from above 4 GiB. */
+const BIG = 0x800_0000n;
+const HIGH = { next: 0x1_0000_0000n, end: 0x10_0000_0000n };
 
 /** Hands out RAM and marks it, so that a DMA shows which byte it reached. */
 export class Ram {
   readonly #memory: SparseMemory;
-  #next = START;
+  readonly #low = { ...LOW };
+  readonly #high = { ...HIGH };
   #stamp = 0x5741_4d50_0000_0000n;
 
   constructor(memory: SparseMemory) {
@@ -17,9 +20,10 @@ export class Ram {
 
   /** `bytes` of RAM, aligned to `align` (a power of two). Never given back. */
   take(bytes: bigint, align: bigint = 0x1000n): bigint {
-    const pa = (this.#next + align - 1n) & ~(align - 1n);
-    if (pa + bytes > END) throw new CaseFailure(`the rig has no ${hex(bytes)} bytes of RAM left`);
-    this.#next = pa + bytes;
+    const region = bytes >= BIG ? this.#high : this.#low;
+    const pa = (region.next + align - 1n) & ~(align - 1n);
+    if (pa + bytes > region.end) throw new CaseFailure(`the rig has no ${hex(bytes)} bytes of RAM left`);
+    region.next = pa + bytes;
     return pa;
   }
 

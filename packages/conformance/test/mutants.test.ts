@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest';
+import { cases } from '../src/cases/index.ts';
+import { hunt } from '../src/mutants/hunt.ts';
+import { toyMutants, vendorMutants } from '../src/mutants/index.ts';
+import { toyOnParent, toyVendor } from '../src/toy/index.ts';
+
+const all = [...toyMutants, ...vendorMutants];
+
+describe('mutants', () => {
+  test('there are enough of them, each with a name of its own', () => {
+    expect(all.length).toBeGreaterThanOrEqual(25);
+    expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
+  });
+
+  test.each(all)('$id ($breaks) is caught by $by', (mutant) => {
+    expect(hunt(mutant, toyVendor)).toMatchObject({ outcome: 'caught' });
+  });
+
+  test.each(all.filter(({ needs = [] }) => needs.includes('nest-parent')))(
+    '$id is caught where nested domains sit on the parent',
+    (mutant) => {
+      expect(hunt(mutant, toyOnParent)).toMatchObject({ outcome: 'caught' });
+    },
+  );
+
+  test('a mutant meant for a case that does not exist is an error', () => {
+    expect(() => hunt({ ...all[0]!, by: 'no/such-case' }, toyVendor)).toThrow(RangeError);
+  });
+
+  test('the honest toy is not caught', () => {
+    for (const one of cases)
+      expect(hunt({ id: 'honest', breaks: '', by: one.id, mutate: (plugin) => plugin }, toyVendor).outcome).not.toBe(
+        'caught',
+      );
+  });
+});
