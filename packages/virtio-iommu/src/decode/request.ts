@@ -45,16 +45,16 @@ export function decodeRequest(bytes: Uint8Array): DecodedEntry {
   const flagsWord = FLAGS_WORD[type];
   if (flagsWord !== undefined) fields.flags = words[flagsWord]!;
   const reserved = reservedOf(layout, words);
-  const problems = [...refusedBits(type, words, reserved), ...readAnswer(type, bytes.subarray(layout.bytes), fields)];
+  const problems = [...refusedBits(type, words, layout), ...readAnswer(type, bytes.subarray(layout.bytes), fields)];
   return { kind: 'request', name: layout.name, fields, raw: bytesToHex(bytes), reserved, problems };
 }
 
 /** Set bits a device must refuse, unlike those it ignores. */
-function refusedBits(type: number, words: Uint32Array, reserved: readonly string[]): string[] {
+function refusedBits(type: number, words: Uint32Array, layout: Layout): string[] {
   const zeroWord = ZERO_WORD[type];
   const problems = zeroWord !== undefined && words[zeroWord] !== 0 ? ['the reserved word is not zero'] : [];
-  const strayFlags = reserved.length > problems.length && FLAGS_WORD[type] !== undefined;
-  return strayFlags ? [...problems, 'an undefined flag is set'] : problems;
+  const inFlags = layout.reserved(words).some(({ lsb }) => Math.floor(lsb / 32) === FLAGS_WORD[type]);
+  return inFlags ? [...problems, 'an undefined flag is set'] : problems;
 }
 
 function readAnswer(type: number, answer: Uint8Array, fields: DecodedFields): string[] {

@@ -25,7 +25,7 @@ describe('fault reports', () => {
   });
 
   test('the bytes behind the reason and undefined flags are reserved', () => {
-    const words = bytesToWords(hexToBytes('02000001' + '04020000' + '00000000'.repeat(4)));
+    const words = bytesToWords(hexToBytes(`0200000104020000${'00000000'.repeat(4)}`));
     expect(FAULT.reserved(words)).toEqual([
       { msb: 24, lsb: 24, value: 1n },
       { msb: 34, lsb: 34, value: 1n },

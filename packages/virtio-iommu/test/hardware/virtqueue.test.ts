@@ -10,7 +10,7 @@ const IN = AT.buffers;
 const OUT = AT.buffers + 0x1000n;
 const TABLE = AT.buffers + 0x2000n;
 
-function put(rig: DeviceRig, hex: string, at = IN): number {
+function put(rig: DeviceRig, hex: string, at: bigint = IN): number {
   const bytes = hexToBytes(hex);
   rig.memory.writeBytes(at, bytes);
   return bytes.length;
