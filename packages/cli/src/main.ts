@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help } from 'commander';
 import type { CommandContext } from './commands/shared.ts';
 import { type CliIo, Output, OutputClosed } from './output/output.ts';
 import { reasonOf, UsageError } from './usage-error.ts';
@@ -56,12 +56,17 @@ function program(makers: readonly MakeCommand[], context: CommandContext): Comma
     command
       .exitOverride()
       .showSuggestionAfterError(false)
+      .configureHelp({ optionDescription: withoutEmptyDefault })
       .configureOutput({
         writeOut: (text) => void out.line(text.trimEnd()),
         writeErr: (text) => void io.stderr.write(`iommukit: ${text.replace(/^error: /, '')}`),
       });
   return root;
 }
+
+/** A repeatable option starts as an empty list, which tells a reader nothing. */
+const withoutEmptyDefault: Help['optionDescription'] = (option) =>
+  new Help().optionDescription(option).replace(' (default: [])', '');
 
 function failed(error: unknown, io: CliIo): number {
   if (error instanceof OutputClosed) return DONE;
