@@ -85,8 +85,12 @@ export class VirtioPagingDomain implements PagingDomainOps {
     this.#unit.operation(() => this.#finishUnmaps());
   }
 
+  /** The device caches nothing it could flush; but removals it was not told of yet go out. */
   flushAll(): void {
-    this.#unit.operation(() => this.#unit.queue.sync());
+    this.#unit.operation(() => {
+      this.#finishUnmaps();
+      this.#unit.queue.sync();
+    });
   }
 
   iovaToPhys(iova: bigint): bigint | null {
