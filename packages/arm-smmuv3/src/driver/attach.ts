@@ -1,32 +1,6 @@
-import { type DomainOps, ensure } from '@iommukit/core';
+import { ensure } from '@iommukit/core';
 import { noCd } from './cd.ts';
-import type { Master } from './master.ts';
-
-/** Somebody whose tag (ASID, VMID) a device's translations carry, and who must know when the last device is gone. */
-export interface TagHolder {
-  retain(master: Master): void;
-  release(master: Master): void;
-}
-
-/** What attaching asks of a domain. */
-export interface SmmuDomain extends Pick<DomainOps, 'kind'> {
-  /** Null: the domain's translations carry no tag. */
-  readonly holder: TagHolder | null;
-  /**
-   * `own`: the device's own CDs, which can hold PASIDs beside; `static`: no translation, and PASIDs can stand beside;
-   * `none`: the whole stream, PASIDs have no place.
-   */
-  readonly contexts: 'own' | 'static' | 'none';
-  /** Throws IommuError for a device that cannot have this domain; changes nothing. */
-  checkDevice(master: Master): void;
-  /** The STE of the device's streams. Where the CDs are the device's own, puts the domain's CD in place too. */
-  ste(master: Master): Uint32Array;
-}
-
-/** A domain that PASIDs can have. */
-export interface PasidDomain extends SmmuDomain, TagHolder {
-  cd(): Uint32Array;
-}
+import type { Master, PasidDomain, SmmuDomain } from './master.ts';
 
 /**
  * Points a device's own requests at `domain`. What the new domain needs is taken first and what the old one leaves is
@@ -50,6 +24,7 @@ function switchDomain(master: Master, domain: SmmuDomain): void {
     throw error;
   }
   master.domain = domain;
+  if (domain.contexts === 'own') master.contexts().settle();
   if (old.contexts === 'own' && domain.contexts !== 'own') master.contexts().unstage();
   old.holder?.release(master);
 }

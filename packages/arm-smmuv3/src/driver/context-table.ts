@@ -1,8 +1,9 @@
+import { type DriverPorts, IommuError, type PhysicalMemory } from '@iommukit/core';
 import { CD_BYTES, CD_LEAF_LG2, L1CD, L1CD_BYTES } from '../format/cd.ts';
 import { CD_KIND, noCd } from './cd.ts';
+import type { CommandProducer } from './command-producer.ts';
 import { cfgiCd } from './commands.ts';
 import { EntryWriter, storeEntry, storeQword } from './entry-writer.ts';
-import type { Smmu } from './smmu.ts';
 
 /** How an STE refers to a CD table. */
 export interface CdTableRef {
@@ -19,15 +20,22 @@ const LEAF_LG2 = CD_LEAF_LG2[TWO_LEVEL_64K];
 
 /**
  * The context descriptors of one device. A device with PASIDs has a table: linear up to 1024 CDs, else two levels with
- * leaves of 64 KiB, allocated when used. A device without has room for two single CDs: a new one is written where
- * nobody reads and the STE's pointer moves over, so that replacing a domain is one 64-bit write.
+ * leaves of 64 KiB, allocated when used. A device without has room for two single CDs.
+ *
+ * ASID and table pointer lie in different words of a CD, so a live one cannot go from one address space to another in
+ * a single write. The STE's pointer can: the new CD of the device's own requests is written where nobody reads (the other
+ * slot, or a copy of the table), and writing the STE moves over to it.
  */
 export class ContextTable {
-  private readonly smmu: Smmu;
+  private readonly ports: DriverPorts;
+  private readonly queue: CommandProducer;
   private readonly sids: readonly number[];
   private readonly ssidBits: number;
   private readonly format: number;
-  private readonly base: number;
+  private base: number;
+  /** Tables that the STE has left, or is about to leave. */
+  private retired: number[] = [];
+  private staged = false;
   private readonly leaves = new Map<number, number>();
   private readonly writer: EntryWriter;
   private slot = 0;
@@ -38,13 +46,14 @@ export class ContextTable {
   }
 
   /** Throws IommuError ENOMEM. */
-  constructor(smmu: Smmu, sids: readonly number[], ssidBits: number) {
-    this.smmu = smmu;
+  constructor(ports: DriverPorts, queue: CommandProducer, sids: readonly number[], ssidBits: number) {
+    this.ports = ports;
+    this.queue = queue;
     this.sids = sids;
     this.ssidBits = ssidBits;
     this.format = ssidBits > LEAF_LG2 ? TWO_LEVEL_64K : LINEAR;
-    this.writer = new EntryWriter(smmu.ports.memory, CD_KIND);
-    this.base = smmu.ports.pages.alloc(this.bytes());
+    this.writer = new EntryWriter(ports.memory, CD_KIND);
+    this.base = ports.pages.alloc(this.bytes());
   }
 
   get ref(): CdTableRef {
@@ -52,31 +61,39 @@ export class ContextTable {
     return { pa, format: this.format, maxLg2: this.ssidBits };
   }
 
-  /** Puts the CD of requests without a PASID in place; the STE must then be written with the reference returned. */
+  /**
+   * Puts the CD of requests without a PASID in place. The STE must then be written with the reference returned, and
+   * {@link settle} called. Throws IommuError ENOMEM with nothing changed.
+   */
   stage(cd: Uint32Array): CdTableRef {
-    if (this.ssidBits > 0) {
-      this.write(0, cd);
-    } else {
+    if (this.ssidBits === 0) {
       this.slot ^= 1;
-      storeEntry(this.smmu.ports.memory, this.ref.pa, cd);
-    }
+      storeEntry(this.ports.memory, this.ref.pa, cd);
+    } else if (this.staged) this.moveWith(cd);
+    else this.write(0, cd);
+    this.staged = true;
     return this.ref;
+  }
+
+  /** The STE points at the table as it is now: what it pointed at before can go. */
+  settle(): void {
+    for (const pa of this.retired.splice(0)) this.ports.pages.free(pa);
   }
 
   /** Takes the CD of requests without a PASID away; the STE does not use it any more. */
   unstage(): void {
     if (this.ssidBits > 0) this.write(0, noCd());
+    this.staged = false;
   }
 
   /** Makes sure that {@link write} needs no memory. Throws IommuError ENOMEM. */
   reserve(ssid: number): void {
     if (this.format !== TWO_LEVEL_64K || this.leaves.has(ssid >>> LEAF_LG2)) return;
-    const { ports, queue } = this.smmu;
+    const { ports, queue } = this;
     const index = ssid >>> LEAF_LG2;
     const leaf = ports.pages.alloc(CD_BYTES << LEAF_LG2);
     this.leaves.set(index, leaf);
-    const [lo, hi] = L1CD.encode({ V: true, L2Ptr: BigInt(leaf) });
-    storeQword(ports.memory, this.base + index * L1CD_BYTES, lo!, hi!);
+    storeL1(ports.memory, this.base + index * L1CD_BYTES, leaf);
     for (const sid of this.sids) cfgiCd(queue, sid, ssid, false);
     queue.sync();
   }
@@ -84,7 +101,7 @@ export class ContextTable {
   /** Writes one CD while hardware may be reading it. */
   write(ssid: number, cd: Uint32Array): void {
     this.reserve(ssid);
-    const { queue } = this.smmu;
+    const { queue } = this;
     this.writer.write(this.addressOf(ssid), cd, () => {
       for (const sid of this.sids) cfgiCd(queue, sid, ssid, true);
       queue.sync();
@@ -93,8 +110,39 @@ export class ContextTable {
 
   /** No STE refers to the table any more. */
   free(): void {
-    for (const leaf of this.leaves.values()) this.smmu.ports.pages.free(leaf);
-    this.smmu.ports.pages.free(this.base);
+    this.settle();
+    for (const leaf of this.leaves.values()) this.ports.pages.free(leaf);
+    this.ports.pages.free(this.base);
+  }
+
+  /** A copy of the table (of its first leaf, where there are two levels) with another CD 0. */
+  private moveWith(cd: Uint32Array): void {
+    const { memory, pages } = this.ports;
+    const base = pages.alloc(this.bytes());
+    const oldLeaf = this.leaves.get(0);
+    if (oldLeaf !== undefined) {
+      const leaf = this.copyLeaf(oldLeaf, base);
+      copyQwords(memory, this.base, base, this.bytes());
+      storeL1(memory, base, leaf);
+      this.leaves.set(0, leaf);
+      this.retired.push(oldLeaf);
+    } else copyQwords(memory, this.base, base, this.bytes());
+    this.retired.push(this.base);
+    this.base = base;
+    storeEntry(memory, this.addressOf(0), cd);
+  }
+
+  private copyLeaf(leaf: number, base: number): number {
+    const { memory, pages } = this.ports;
+    const bytes = CD_BYTES << LEAF_LG2;
+    try {
+      const copy = pages.alloc(bytes);
+      copyQwords(memory, leaf, copy, bytes);
+      return copy;
+    } catch (error) {
+      pages.free(base);
+      throw error;
+    }
   }
 
   private bytes(): number {
@@ -105,5 +153,18 @@ export class ContextTable {
   private addressOf(ssid: number): number {
     if (this.format === LINEAR) return this.base + ssid * CD_BYTES;
     return this.leaves.get(ssid >>> LEAF_LG2)! + (ssid & (2 ** LEAF_LG2 - 1)) * CD_BYTES;
+  }
+}
+
+function storeL1(memory: PhysicalMemory, at: number, leaf: number): void {
+  const [lo, hi] = L1CD.encode({ V: true, L2Ptr: BigInt(leaf) });
+  storeQword(memory, at, lo!, hi!);
+}
+
+function copyQwords(memory: PhysicalMemory, from: number, to: number, bytes: number): void {
+  for (let offset = 0; offset < bytes; offset += 8) {
+    const at = from + offset;
+    if (!memory.read64(Math.floor(at / 2 ** 32) | 0, at | 0)) throw new IommuError('EIO', 'a CD table cannot be read');
+    storeQword(memory, to + offset, memory.lo, memory.hi);
   }
 }

@@ -1,7 +1,32 @@
-import { type DeviceDescription, type DeviceHandle, ensure } from '@iommukit/core';
-import type { PasidDomain, SmmuDomain } from './attach.ts';
+import { type DeviceDescription, type DeviceHandle, type DomainOps, ensure } from '@iommukit/core';
 import { ContextTable } from './context-table.ts';
 import type { Smmu } from './smmu.ts';
+
+/** Somebody whose tag (ASID, VMID) a device's translations carry, and who must know when the last device is gone. */
+export interface TagHolder {
+  retain(master: Master): void;
+  release(master: Master): void;
+}
+
+/** What attaching asks of a domain. */
+export interface SmmuDomain extends Pick<DomainOps, 'kind'> {
+  /** Null: the domain's translations carry no tag. */
+  readonly holder: TagHolder | null;
+  /**
+   * `own`: the device's own CDs, which can hold PASIDs beside; `static`: no translation, and PASIDs can stand beside;
+   * `none`: the whole stream, PASIDs have no place.
+   */
+  readonly contexts: 'own' | 'static' | 'none';
+  /** Throws IommuError for a device that cannot have this domain; changes nothing. */
+  checkDevice(master: Master): void;
+  /** The STE of the device's streams. Where the CDs are the device's own, puts the domain's CD in place too. */
+  ste(master: Master): Uint32Array;
+}
+
+/** A domain that PASIDs can have. */
+export interface PasidDomain extends SmmuDomain, TagHolder {
+  cd(): Uint32Array;
+}
 
 /** A device behind this unit: all its streams are configured alike. */
 export class Master implements DeviceHandle {
@@ -30,7 +55,7 @@ export class Master implements DeviceHandle {
 
   /** The device's context descriptors, allocated at first use. Throws IommuError ENOMEM. */
   contexts(): ContextTable {
-    this.table ??= new ContextTable(this.smmu, this.sids, this.ssidBits);
+    this.table ??= new ContextTable(this.smmu.ports, this.smmu.queue, this.sids, this.ssidBits);
     return this.table;
   }
 

@@ -1,7 +1,7 @@
 import { type DeviceHandle, ensure, type NestedDomainOps } from '@iommukit/core';
-import { attachDomain, type SmmuDomain, type TagHolder } from './attach.ts';
+import { attachDomain } from './attach.ts';
 import type { NestedConfig } from './guest-ste.ts';
-import { asMaster, type Master } from './master.ts';
+import { asMaster, type Master, type SmmuDomain, type TagHolder } from './master.ts';
 import { abortSte, nestedSte, type Stage2Ref, stage2Ste } from './ste.ts';
 
 /** What a nested domain needs of its virtual machine. */

@@ -8,10 +8,10 @@ import {
   type Prot,
 } from '@iommukit/core';
 import { pageSizesOf, RadixTable } from '@iommukit/page-table';
-import { attachDomain, attachPasid, type PasidDomain } from './attach.ts';
+import { attachDomain, attachPasid } from './attach.ts';
 import { pagingCd } from './cd.ts';
 import { type Stage2Geometry, stage1Geometry, stage2Geometry } from './geometry.ts';
-import { asMaster, type Master } from './master.ts';
+import { asMaster, type Master, type PasidDomain } from './master.ts';
 import { Stage1Format, Stage2Format } from './pte-format.ts';
 import type { Smmu } from './smmu.ts';
 import { S1DSS, type Stage2Ref, stage1Ste, stage2Ste } from './ste.ts';

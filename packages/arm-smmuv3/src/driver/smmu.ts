@@ -29,7 +29,7 @@ export class Smmu {
     try {
       this.queue = keep(new CommandProducer(ports, features.cmdqLg2));
       this.events = keep(new EventConsumer(ports, features.eventqLg2, this.queue));
-      this.streams = keep(new StreamTable(this));
+      this.streams = keep(new StreamTable(ports, features, this.queue));
     } catch (error) {
       for (const part of made) part.free();
       throw error;

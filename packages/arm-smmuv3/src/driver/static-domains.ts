@@ -1,6 +1,6 @@
 import type { DeviceHandle, StaticDomainOps } from '@iommukit/core';
-import { attachDomain, detachPasid, type SmmuDomain } from './attach.ts';
-import { asMaster, type Master } from './master.ts';
+import { attachDomain, detachPasid } from './attach.ts';
+import { asMaster, type Master, type SmmuDomain } from './master.ts';
 import { abortSte, bypassSte, S1DSS, stage1Ste } from './ste.ts';
 
 /** Requests without a PASID are not translated: they pass, or they are refused in silence. */

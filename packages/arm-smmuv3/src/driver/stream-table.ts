@@ -1,9 +1,10 @@
-import { ensure } from '@iommukit/core';
+import { type DriverPorts, ensure } from '@iommukit/core';
 import { REGISTERS, STRTAB_BASE, STRTAB_BASE_CFG } from '../format/registers.ts';
 import { L1STD, L1STD_BYTES, STE_BYTES } from '../format/ste.ts';
+import type { CommandProducer } from './command-producer.ts';
 import { cfgiSte } from './commands.ts';
 import { EntryWriter, storeEntry, storeQword } from './entry-writer.ts';
-import type { Smmu } from './smmu.ts';
+import type { Features } from './features.ts';
 import { abortSte, STE_KIND } from './ste.ts';
 
 const SPLIT = 8;
@@ -18,27 +19,28 @@ const FMT = { LINEAR: 0, TWO_LEVEL: 1 } as const;
 export class StreamTable {
   /** StreamIDs below 2^lg2 have a place. */
   readonly lg2: number;
-  private readonly smmu: Smmu;
+  private readonly ports: DriverPorts;
+  private readonly queue: CommandProducer;
   private readonly base: number;
   private readonly twoLevel: boolean;
   private readonly leaves = new Map<number, number>();
   private readonly writer: EntryWriter;
 
   /** Throws IommuError ENOMEM. */
-  constructor(smmu: Smmu) {
-    const { sidBits, twoLevelStreams } = smmu.features;
-    this.smmu = smmu;
+  constructor(ports: DriverPorts, { sidBits, twoLevelStreams }: Features, queue: CommandProducer) {
+    this.ports = ports;
+    this.queue = queue;
     this.twoLevel = twoLevelStreams && sidBits > SPLIT;
     this.lg2 = this.twoLevel ? Math.min(sidBits, L1_LG2_MAX + SPLIT) : sidBits;
-    this.writer = new EntryWriter(smmu.ports.memory, STE_KIND);
+    this.writer = new EntryWriter(ports.memory, STE_KIND);
     const bytes = this.twoLevel ? L1STD_BYTES * 2 ** (this.lg2 - SPLIT) : STE_BYTES * 2 ** this.lg2;
-    this.base = smmu.ports.pages.alloc(bytes);
+    this.base = ports.pages.alloc(bytes);
     if (!this.twoLevel) this.refuseAll(this.base, this.lg2);
   }
 
   /** Base and shape into the registers; SMMUEN must be off. */
   program(): void {
-    const { mmio } = this.smmu.ports;
+    const { mmio } = this.ports;
     const [lo, hi] = STRTAB_BASE.encode({ ADDR: BigInt(this.base), RA: true });
     const shape = this.twoLevel ? { SPLIT, FMT: FMT.TWO_LEVEL } : { FMT: FMT.LINEAR };
     mmio.write64(REGISTERS.STRTAB_BASE.at, (BigInt(hi!) << 32n) | BigInt(lo!));
@@ -50,7 +52,7 @@ export class StreamTable {
     ensure(Number.isInteger(sid) && sid >= 0 && sid < 2 ** this.lg2, 'EINVAL', `StreamID ${sid} is out of range`);
     const index = sid >>> SPLIT;
     if (!this.twoLevel || this.leaves.has(index)) return;
-    const { ports, queue } = this.smmu;
+    const { ports, queue } = this;
     const leaf = ports.pages.alloc(STE_BYTES << SPLIT);
     this.refuseAll(leaf, SPLIT);
     this.leaves.set(index, leaf);
@@ -63,7 +65,7 @@ export class StreamTable {
 
   /** Writes the entry of an admitted stream while hardware may be reading it. */
   write(sid: number, ste: Uint32Array): void {
-    const { queue } = this.smmu;
+    const { queue } = this;
     this.writer.write(this.addressOf(sid), ste, () => {
       cfgiSte(queue, sid, true);
       queue.sync();
@@ -71,8 +73,8 @@ export class StreamTable {
   }
 
   free(): void {
-    for (const leaf of this.leaves.values()) this.smmu.ports.pages.free(leaf);
-    this.smmu.ports.pages.free(this.base);
+    for (const leaf of this.leaves.values()) this.ports.pages.free(leaf);
+    this.ports.pages.free(this.base);
   }
 
   private addressOf(sid: number): number {
@@ -82,6 +84,6 @@ export class StreamTable {
 
   private refuseAll(base: number, lg2: number): void {
     const refuse = abortSte();
-    for (let i = 0; i < 2 ** lg2; i++) storeEntry(this.smmu.ports.memory, base + i * STE_BYTES, refuse);
+    for (let i = 0; i < 2 ** lg2; i++) storeEntry(this.ports.memory, base + i * STE_BYTES, refuse);
   }
 }
