@@ -1,4 +1,4 @@
-import { type DriverPorts, IommuError, type PhysicalMemory } from '@iommukit/core';
+import { type DriverPorts, IommuError, isIommuError, type PhysicalMemory } from '@iommukit/core';
 import { CD_BYTES, CD_LEAF_LG2, L1CD, L1CD_BYTES } from '../format/cd.ts';
 import { CD_KIND, noCd } from './cd.ts';
 import type { CommandProducer } from './command-producer.ts';
@@ -63,14 +63,14 @@ export class ContextTable {
 
   /**
    * Puts the CD of requests without a PASID in place. The STE must then be written with the reference returned, and
-   * {@link settle} called. Throws IommuError ENOMEM with nothing changed.
+   * {@link settle} called. Going back to a former domain must never fail, so without memory for a copy the live CD is
+   * changed where it is, and requests are refused meanwhile.
    */
   stage(cd: Uint32Array): CdTableRef {
     if (this.ssidBits === 0) {
       this.slot ^= 1;
       storeEntry(this.ports.memory, this.ref.pa, cd);
-    } else if (this.staged) this.moveWith(cd);
-    else this.write(0, cd);
+    } else if (!this.staged || !this.moveWith(cd)) this.write(0, cd);
     this.staged = true;
     return this.ref;
   }
@@ -115,32 +115,35 @@ export class ContextTable {
     this.ports.pages.free(this.base);
   }
 
-  /** A copy of the table (of its first leaf, where there are two levels) with another CD 0. */
-  private moveWith(cd: Uint32Array): void {
-    const { memory, pages } = this.ports;
-    const base = pages.alloc(this.bytes());
-    const oldLeaf = this.leaves.get(0);
-    if (oldLeaf !== undefined) {
-      const leaf = this.copyLeaf(oldLeaf, base);
-      copyQwords(memory, this.base, base, this.bytes());
+  /** Goes over to a copy of the table (of its first leaf, where there are two levels) with another CD 0. */
+  private moveWith(cd: Uint32Array): boolean {
+    const { leaves } = this;
+    const { memory } = this.ports;
+    const [base, leaf] = this.allocCopy();
+    if (base === null) return false;
+    copyQwords(memory, this.base, base, this.bytes());
+    if (leaf !== null) {
+      copyQwords(memory, leaves.get(0)!, leaf, CD_BYTES << LEAF_LG2);
       storeL1(memory, base, leaf);
-      this.leaves.set(0, leaf);
-      this.retired.push(oldLeaf);
-    } else copyQwords(memory, this.base, base, this.bytes());
+      this.retired.push(leaves.get(0)!);
+      leaves.set(0, leaf);
+    }
     this.retired.push(this.base);
     this.base = base;
     storeEntry(memory, this.addressOf(0), cd);
+    return true;
   }
 
-  private copyLeaf(leaf: number, base: number): number {
-    const { memory, pages } = this.ports;
-    const bytes = CD_BYTES << LEAF_LG2;
+  /** Room for another table and, with two levels, another first leaf; `[null, null]` when there is none. */
+  private allocCopy(): [base: number, leaf: number | null] | [null, null] {
+    const { pages } = this.ports;
+    let base: number | null = null;
     try {
-      const copy = pages.alloc(bytes);
-      copyQwords(memory, leaf, copy, bytes);
-      return copy;
+      base = pages.alloc(this.bytes());
+      return [base, this.format === TWO_LEVEL_64K ? pages.alloc(CD_BYTES << LEAF_LG2) : null];
     } catch (error) {
-      pages.free(base);
+      if (base !== null) pages.free(base);
+      if (isIommuError(error) && error.errno === 'ENOMEM') return [null, null];
       throw error;
     }
   }

@@ -132,17 +132,17 @@ describe.each(SCHEDULES.map((schedule) => ({ schedule, name: JSON.stringify(sche
       expect([live.endpoint.translate(0, IOVA, 0, 3), live.endpoint.answer.paLo >>> 0]).toEqual([0, Number(NEW)]);
     });
 
-    test('no memory for the copy: the old domain stays, and nothing is lost', () => {
+    test('no memory for the copy: the CD changes where it is, refused in between, and nothing is lost', () => {
       for (const nth of [1, 2]) {
         const live = liveRig('s1-4k', schedule, 16);
         const [from, to] = [domainTo(live, BigInt(OLD)), domainTo(live, BigInt(NEW))];
         live.device.attach(from);
         const pages = live.machine.pages.livePages;
         live.machine.pages.failNth(nth);
-        expect(seenDuring(live, () => expect(() => live.device.replace(to)).toThrow('ENOMEM'))).toEqual([OLD]);
+        expect(seenDuring(live, () => live.device.replace(to))).toEqual([OLD, 'C_BAD_CD (bad-config)', NEW]);
         live.machine.pages.failNth(null);
         expect(live.machine.pages.livePages).toBe(pages);
-        expect(seenDuring(live, () => live.device.replace(to))).toEqual([OLD, NEW]);
+        expect(seenDuring(live, () => live.device.replace(from))).toEqual([NEW, OLD]);
       }
     });
 
