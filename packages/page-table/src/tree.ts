@@ -28,10 +28,10 @@ export class TableTree {
   readonly memory: PhysicalMemory;
   readonly pages: DmaPages;
   readonly root: TableNode;
-  /** Frames that the whole tree covers. */
-  readonly frames: number;
   private readonly nodes = new Map<number, TableNode>();
   private readonly fanout: number;
+  private readonly rootEntries: number;
+  private readonly spans: readonly number[];
   private recent: TableNode | null = null;
   private recentKey = -1;
 
@@ -41,7 +41,8 @@ export class TableTree {
     this.memory = memory;
     this.pages = pages;
     this.fanout = 2 ** format.indexBits;
-    this.frames = 2 ** ((format.levels - 1) * format.indexBits + format.rootIndexBits);
+    this.rootEntries = 2 ** format.rootIndexBits;
+    this.spans = Array.from({ length: format.levels }, (_, level) => 2 ** (level * format.indexBits));
     this.root = node(pages.alloc(8 * 2 ** format.rootIndexBits), format.levels - 1, null, 0);
     this.nodes.set(this.root.pa, this.root);
   }
@@ -52,12 +53,12 @@ export class TableTree {
   }
 
   entries(level: number): number {
-    return level === this.root.level ? 2 ** this.format.rootIndexBits : this.fanout;
+    return level === this.root.level ? this.rootEntries : this.fanout;
   }
 
   /** Frames that one entry of `level` covers. */
   span(level: number): number {
-    return 2 ** (level * this.format.indexBits);
+    return this.spans[level]!;
   }
 
   indexOf(frame: number, level: number): number {
