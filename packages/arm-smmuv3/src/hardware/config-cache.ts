@@ -51,6 +51,8 @@ export class ConfigCache {
   private readonly contextMap: PairMap;
   private readonly streams: StreamConfig[] = [];
   private readonly contexts: ContextConfig[] = [];
+  /** The stream asked for last: devices send many requests in a row. */
+  private recent: StreamConfig | null = null;
   /** The stream slot of each context. */
   private readonly owners: number[] = [];
 
@@ -64,8 +66,12 @@ export class ConfigCache {
   }
 
   stream(sid: number): StreamConfig | null {
+    const recent = this.recent;
+    if (recent !== null && recent.sid === sid) return recent;
     const slot = this.streamMap.find(sid | 0, 0);
-    return slot < 0 ? null : this.streams[slot]!;
+    if (slot < 0) return null;
+    this.recent = this.streams[slot]!;
+    return this.recent;
   }
 
   context(stream: StreamConfig, ssid: number): ContextConfig | null {
@@ -149,6 +155,7 @@ export class ConfigCache {
 
   private removeStream(stream: StreamConfig): void {
     this.dropContextsOf(stream);
+    if (this.recent === stream) this.recent = null;
     stream.unload(this.tags);
     this.streamMap.remove(stream.slot);
   }

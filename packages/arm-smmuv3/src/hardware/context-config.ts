@@ -41,6 +41,8 @@ export class Half {
   rootShift = 0;
   rootMask = 0;
   blocks = 0;
+  /** Descriptor bits 15:12 are address bits 51:48. */
+  wide = false;
   ttbHi = 0;
   ttbLo = 0;
   /** VA bits 63:56 are ignored. */
@@ -123,6 +125,7 @@ function loadHalf(half: Half, words: Int32Array, index: 0 | 1, world: ContextWor
   const rootBits = half.inputBits - half.rootShift;
   half.rootMask = (1 << rootBits) - 1;
   half.blocks = blockLevels(granule, features.oas);
+  half.wide = granule === 16 && features.oas >= 52;
   half.had = features.had && had[index](words, 0) === 1;
   half.ttbHi = words[3 + 2 * index]! & 0x00ff_ffff;
   half.ttbLo = words[2 + 2 * index]! & -Math.max(8 << rootBits, half.outputBits > 48 ? 64 : 16);

@@ -39,8 +39,9 @@ export class FaultReport {
   private readonly events: EventProducer;
   private request!: DmaRequest;
   private answer!: DmaAnswer;
-  /** PnU, InD and RnW of word 3, after the stream's overrides. */
-  private attributes = 0;
+  /** Access and privilege as the stream's overrides leave them. */
+  access = 0;
+  privileged = false;
 
   constructor(events: EventProducer) {
     this.events = events;
@@ -49,12 +50,8 @@ export class FaultReport {
   begin(request: DmaRequest, answer: DmaAnswer): void {
     this.request = request;
     this.answer = answer;
-    this.attribute(request.access, request.privileged);
-  }
-
-  /** Access and privilege as the stream's overrides leave them. */
-  attribute(access: number, privileged: boolean): void {
-    this.attributes = (privileged ? PNU : 0) | (access === 2 ? IND : 0) | (access === 1 ? 0 : RNW);
+    this.access = request.access;
+    this.privileged = request.privileged;
   }
 
   /** A refusal the architecture keeps silent about. */
@@ -83,7 +80,7 @@ export class FaultReport {
   /** F_UUT: a kind of request this unit has no use for. */
   upstream(): Outcome {
     this.start(EVENT.F_UUT);
-    this.answer.record[3] = this.attributes;
+    this.answer.record[3] = this.attributes();
     this.input();
     return this.finish(true);
   }
@@ -96,11 +93,15 @@ export class FaultReport {
     const tableRead = code === EVENT.F_PERMISSION && where.stage === 2 && where.class === 1;
     record[2] = stall && !walkAbort ? STALL : 0;
     record[3] =
-      this.attributes | (where.stage === 2 ? STAGE2 : 0) | (where.class << CLASS_SHIFT) | (tableRead ? TTRNW : 0);
+      this.attributes() | (where.stage === 2 ? STAGE2 : 0) | (where.class << CLASS_SHIFT) | (tableRead ? TTRNW : 0);
     this.input();
     if (walkAbort) this.last(where.fetchHi, where.fetchLo & ~7);
     else if (where.stage === 2) this.last(where.ipaHi & 0x00ff_ffff, where.ipaLo & ~0xfff);
     return this.finish(recorded || walkAbort);
+  }
+
+  private attributes(): number {
+    return (this.privileged ? PNU : 0) | (this.access === 2 ? IND : 0) | (this.access === 1 ? 0 : RNW);
   }
 
   private start(code: number): void {

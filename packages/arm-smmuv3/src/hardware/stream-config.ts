@@ -57,6 +57,8 @@ export class StreamConfig {
   s2RootShift = 0;
   s2RootMask = 0;
   s2Blocks = 0;
+  /** Descriptor bits 15:12 are address bits 51:48. */
+  s2Wide = false;
   s2TtbHi = 0;
   s2TtbLo = 0;
   s2Affd = false;
@@ -127,6 +129,7 @@ export class StreamConfig {
     this.s2RootShift = levelShift(granule, this.s2StartLevel);
     this.s2RootMask = (1 << rootBits) - 1;
     this.s2Blocks = blockLevels(granule, features.oas);
+    this.s2Wide = granule === 16 && features.oas >= 52;
     this.s2TtbHi = words[7]! & 0x00ff_ffff;
     this.s2TtbLo = words[6]! & -Math.max(8 << rootBits, this.s2OutputBits > 48 ? 64 : 16);
     this.s2Affd = s2Affd(words, 0) === 1 || (features.httu >= 1 && s2Ha(words, 0) === 1);

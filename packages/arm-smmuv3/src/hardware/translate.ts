@@ -44,9 +44,6 @@ export class Translator {
   private readonly stage2: Stage2;
   private readonly where: WalkFault;
   private readonly report: FaultReport;
-  /** Of the request at hand, after the stream's overrides. */
-  private access = 0;
-  private privileged = false;
 
   constructor(parts: Parts) {
     this.unit = parts.unit;
@@ -65,8 +62,6 @@ export class Translator {
   }
 
   private answer(request: DmaRequest, answer: DmaAnswer): Outcome {
-    this.access = request.access;
-    this.privileged = request.privileged;
     if (!this.unit.enabled) return this.globalBypass(request, answer);
     if (request.kind !== REQUEST_KIND.UNTRANSLATED) return this.report.upstream();
     const stream = this.streams.find(request.device);
@@ -110,10 +105,9 @@ export class Translator {
   }
 
   private override(stream: StreamConfig): void {
-    if (stream.privCfg >= OVERRIDE.OFF) this.privileged = stream.privCfg === OVERRIDE.ON;
-    if (stream.instCfg === OVERRIDE.OFF && this.access === 2) this.access = 0;
-    if (stream.instCfg === OVERRIDE.ON && this.access === 0) this.access = 2;
-    this.report.attribute(this.access, this.privileged);
+    if (stream.privCfg >= OVERRIDE.OFF) this.report.privileged = stream.privCfg === OVERRIDE.ON;
+    if (stream.instCfg === OVERRIDE.OFF && this.report.access === 2) this.report.access = 0;
+    if (stream.instCfg === OVERRIDE.ON && this.report.access === 0) this.report.access = 2;
   }
 
   /** What a substream, or its absence, may be wrong about: IHI 0070 5.2 (S1DSS). 0, or the event. */
@@ -134,7 +128,7 @@ export class Translator {
     answer.paHi = request.iovaHi;
     answer.paLo = request.iovaLo;
     answer.pageSizeLg2 = NO_PAGE;
-    answer.permissions = this.access === 2 ? 7 : 3;
+    answer.permissions = this.report.access === 2 ? 7 : 3;
     return OUTCOME.BYPASS;
   }
 
@@ -150,12 +144,13 @@ export class Translator {
     if (!stream.stage2) return this.bypass(request, answer, this.unit.features.ias);
     if (hi >>> (this.unit.features.ias - 32) !== 0) return this.tooWide();
     let code = this.stage2.resolve(stream, hi, lo);
-    if (code === 0 && (this.stage2.rights & stage2Need(this.access, this.privileged)) === 0) code = EVENT.F_PERMISSION;
+    if (code === 0 && (this.stage2.rights & stage2Need(this.report.access, this.report.privileged)) === 0)
+      code = EVENT.F_PERMISSION;
     if (code !== 0) return this.inputFault(code, stream, hi, lo);
     answer.paHi = this.stage2.paHi;
     answer.paLo = this.stage2.paLo;
     answer.pageSizeLg2 = this.stage2.lg2;
-    answer.permissions = answerPermissions(this.stage2.rights, this.access, this.privileged);
+    answer.permissions = answerPermissions(this.stage2.rights, this.report.access, this.report.privileged);
     return OUTCOME.TRANSLATED;
   }
 
@@ -164,7 +159,7 @@ export class Translator {
     const half = upper === 0 ? context.half0 : context.half1;
     const hi = half.tbi ? (request.iovaHi << 8) >> 8 : request.iovaHi;
     const lo = request.iovaLo;
-    if ((half.e0pd && !this.privileged) || (half.enabled && outOfRange(half, hi, lo, -upper)))
+    if ((half.e0pd && !this.report.privileged) || (half.enabled && outOfRange(half, hi, lo, -upper)))
       return this.stage1Fault(EVENT.F_TRANSLATION, context);
     let at = this.cache.find(context.tag, hi, lo);
     if (at < 0) at = this.cache.find(context.globalTag, hi, lo);
@@ -188,10 +183,11 @@ export class Translator {
     const words = this.cache.words;
     const rights = words[at + ENTRY.FLAGS]!;
     const lg2 = words[at + ENTRY.LG2]!;
-    if ((rights & stage1Need(this.access, this.privileged)) === 0) return this.stage1Fault(EVENT.F_PERMISSION, context);
+    if ((rights & stage1Need(this.report.access, this.report.privileged)) === 0)
+      return this.stage1Fault(EVENT.F_PERMISSION, context);
     const lowHi = lg2 < 32 ? 0 : hi & ((1 << (lg2 - 32)) - 1);
     const lowLo = lg2 < 32 ? lo & ((1 << lg2) - 1) : lo;
-    if ((rights & stage2Need(this.access, this.privileged)) === 0)
+    if ((rights & stage2Need(this.report.access, this.report.privileged)) === 0)
       return this.inputFault(
         EVENT.F_PERMISSION,
         stream,
@@ -201,7 +197,7 @@ export class Translator {
     answer.paHi = words[at + ENTRY.OUT_HI]! | lowHi;
     answer.paLo = words[at + ENTRY.OUT_LO]! | lowLo;
     answer.pageSizeLg2 = lg2;
-    answer.permissions = answerPermissions(rights, this.access, this.privileged);
+    answer.permissions = answerPermissions(rights, this.report.access, this.report.privileged);
     return OUTCOME.TRANSLATED;
   }
 
@@ -218,7 +214,7 @@ export class Translator {
       const rights = (stage1.rights & ~STAGE2_ALL) | STAGE2_ALL;
       return this.fill(context, half, hi, lo, stage1.lg2, rights, stage1.outHi, stage1.outLo);
     }
-    if ((stage1.rights & stage1Need(this.access, this.privileged)) === 0) {
+    if ((stage1.rights & stage1Need(this.report.access, this.report.privileged)) === 0) {
       this.stage1Fault(EVENT.F_PERMISSION, context);
       return -1;
     }

@@ -128,11 +128,12 @@ export class TranslationCache {
     if (after >= 0) words[after + PREVIOUS] = before;
     const size = words[at + LG2]! - SMALLEST;
     if (--this.perSize[tag * SIZES + size]! === 0) this.sizes[tag]! &= ~(1 << size);
-    if (--this.counts[tag]! === 0) this.split[tag] = 0;
     words[at + LG2] = 0;
     words[at + NEXT] = this.free;
     this.free = at;
     this.size--;
+    if (--this.counts[tag]! > 0) return;
+    this.split[tag] = 0;
     this.tags.release(tag);
   }
 
@@ -197,14 +198,13 @@ export class TranslationCache {
 
   private count(tag: number, at: number, lg2: number, leafLg2: number): void {
     if (tag >= this.first.length) this.growTags(tag);
-    this.tags.retain(tag);
+    if (this.counts[tag]!++ === 0) this.tags.retain(tag);
     const words = this.words;
     const head = this.first[tag]!;
     words[at + PREVIOUS] = -1;
     words[at + NEXT] = head;
     if (head >= 0) words[head + PREVIOUS] = at;
     this.first[tag] = at;
-    this.counts[tag]!++;
     this.perSize[tag * SIZES + lg2 - SMALLEST]!++;
     this.sizes[tag]! |= 1 << (lg2 - SMALLEST);
     if (leafLg2 > lg2 && leafLg2 > this.split[tag]!) this.split[tag] = leafLg2;

@@ -20,8 +20,8 @@ export class Stage1 {
   private readonly unit: UnitState;
   private readonly stage2: Stage2;
   private readonly fault: WalkFault;
-  private nextHi = 0;
-  private nextLo = 0;
+  /** OR of the high halves of the table descriptors on the way: hierarchical permissions. */
+  private above = 0;
 
   constructor(unit: UnitState, stage2: Stage2, fault: WalkFault) {
     this.unit = unit;
@@ -31,14 +31,16 @@ export class Stage1 {
 
   /** 0, or the event with {@link WalkFault} filled in. Permissions are left to the caller. */
   walk(stream: StreamConfig, context: ContextConfig, half: Half, hi: number, lo: number): number {
-    const memory = this.unit.memory;
+    const { memory, probe } = this.unit;
     const nested = stream.s2Tag >= 0;
     const stride = half.granuleLg2 - 3;
+    const tableMask = -1 << half.granuleLg2;
+    const outShift = half.outputBits - 32;
     let tableHi = half.ttbHi;
     let tableLo = half.ttbLo;
     let shift = half.rootShift;
     let mask = half.rootMask;
-    let above = 0;
+    this.above = 0;
     for (let level = half.startLevel; ; level++) {
       const index = (shift >= 32 ? hi >>> (shift - 32) : (lo >>> shift) | (hi << (32 - shift))) & mask;
       let atHi = tableHi;
@@ -52,41 +54,42 @@ export class Stage1 {
       if (!memory.read64(atHi, atLo)) return this.aborted(atHi, atLo);
       const dLo = memory.lo;
       const dHi = memory.hi;
-      if (this.unit.probe !== null) this.observe(half, level, atHi, atLo, dLo, dHi);
-      if ((dLo & 1) === 0) return this.fault.stage1(EVENT.F_TRANSLATION);
-      const table = (dLo & 2) !== 0 && level < 3;
-      if (!table && level < 3 ? ((half.blocks >>> level) & 1) === 0 : (dLo & 2) === 0 && level === 3)
-        return this.fault.stage1(EVENT.F_TRANSLATION);
-      this.next(half, dHi, dLo, table ? half.granuleLg2 : shift);
-      if (this.nextHi >>> (half.outputBits - 32) !== 0) return this.fault.stage1(EVENT.F_ADDR_SIZE);
-      if (!table) return this.leaf(context, hi, lo, dHi, dLo, half.had ? 0 : above, level, shift);
-      above |= dHi;
-      tableHi = this.nextHi;
-      tableLo = this.nextLo;
+      if (probe !== null) this.observe(half, level, atHi, atLo, dLo, dHi);
+      if ((dLo & 3) !== 3 || level === 3) return this.leaf(context, half, hi, lo, dHi, dLo, level, shift);
+      this.above |= dHi;
+      tableHi = half.wide ? (dHi & 0xffff) | ((dLo & 0xf000) << 4) : dHi & 0xffff;
+      tableLo = dLo & tableMask;
+      if (tableHi >>> outShift !== 0) return this.fault.stage1(EVENT.F_ADDR_SIZE);
       shift -= stride;
       mask = (1 << stride) - 1;
     }
   }
 
+  /** Anything but a table: a page, a block where blocks may be, or nothing. */
   private leaf(
     context: ContextConfig,
+    half: Half,
     hi: number,
     lo: number,
     dHi: number,
     dLo: number,
-    above: number,
     level: number,
     lg2: number,
   ): number {
+    const valid = level === 3 ? (dLo & 3) === 3 : (dLo & 3) === 1 && ((half.blocks >>> level) & 1) !== 0;
+    if (!valid) return this.fault.stage1(EVENT.F_TRANSLATION);
+    const high = half.wide ? (dLo & 0xf000) << 4 : 0;
+    const outHi = (lg2 > 32 ? dHi & 0xffff & (-1 << (lg2 - 32)) : dHi & 0xffff) | high;
+    if (outHi >>> (half.outputBits - 32) !== 0) return this.fault.stage1(EVENT.F_ADDR_SIZE);
     if ((dLo & AF) === 0 && !context.affd) return this.fault.stage1(EVENT.F_ACCESS);
-    this.rights = stage1Rights(dLo, dHi, above, context.control);
+    this.rights = stage1Rights(dLo, dHi, half.had ? 0 : this.above, context.control);
     this.lg2 = lg2;
     this.level = level;
     if (lg2 < 32) {
-      this.outHi = this.nextHi;
-      this.outLo = this.nextLo | (lo & ((1 << lg2) - 1));
+      this.outHi = outHi;
+      this.outLo = (dLo & (-1 << lg2)) | (lo & ((1 << lg2) - 1));
     } else {
-      this.outHi = this.nextHi | (hi & ((1 << (lg2 - 32)) - 1));
+      this.outHi = outHi | (hi & ((1 << (lg2 - 32)) - 1));
       this.outLo = lo;
     }
     return 0;
@@ -96,12 +99,6 @@ export class Stage1 {
   private tableThroughStage2(stream: StreamConfig, hi: number, lo: number): number {
     const code = this.stage2.resolve(stream, hi, lo) || this.stage2.structureRead(stream);
     return code === 0 ? 0 : this.fault.stage2(code, EVENT_CLASS.TT, hi, lo);
-  }
-
-  private next(half: Half, dHi: number, dLo: number, lg2: number): void {
-    const high = half.granuleLg2 === 16 && this.unit.features.oas >= 52 ? (dLo & 0xf000) << 4 : 0;
-    this.nextHi = (lg2 > 32 ? dHi & 0xffff & (-1 << (lg2 - 32)) : dHi & 0xffff) | high;
-    this.nextLo = lg2 >= 32 ? 0 : dLo & (-1 << lg2);
   }
 
   private aborted(hi: number, lo: number): number {

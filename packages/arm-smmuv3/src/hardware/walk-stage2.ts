@@ -21,8 +21,6 @@ export class Stage2 {
   private readonly unit: UnitState;
   private readonly cache: TranslationCache;
   private readonly fault: WalkFault;
-  private outHi = 0;
-  private outLo = 0;
 
   constructor(unit: UnitState, cache: TranslationCache, fault: WalkFault) {
     this.unit = unit;
@@ -44,8 +42,11 @@ export class Stage2 {
 
   /** The same from the tables alone; what is found is cached. */
   private walk(stream: StreamConfig, hi: number, lo: number): number {
-    const memory = this.unit.memory;
+    const { memory, probe } = this.unit;
     const stride = stream.s2GranuleLg2 - 3;
+    const wide = stream.s2Wide;
+    const tableMask = -1 << stream.s2GranuleLg2;
+    const outShift = stream.s2OutputBits - 32;
     let tableHi = stream.s2TtbHi;
     let tableLo = stream.s2TtbLo;
     let shift = stream.s2RootShift;
@@ -56,34 +57,34 @@ export class Stage2 {
       if (!memory.read64(tableHi, at)) return this.aborted(tableHi, at);
       const dLo = memory.lo;
       const dHi = memory.hi;
-      if (this.unit.probe !== null) this.observe(stream, level, tableHi, at, dLo, dHi);
-      if ((dLo & 1) === 0) return EVENT.F_TRANSLATION;
-      const table = (dLo & 2) !== 0 && level < 3;
-      if (!table && level < 3 ? ((stream.s2Blocks >>> level) & 1) === 0 : (dLo & 2) === 0 && level === 3)
-        return EVENT.F_TRANSLATION;
-      this.output(stream, dHi, dLo, table ? stream.s2GranuleLg2 : shift);
-      if (this.outHi >>> (stream.s2OutputBits - 32) !== 0) return EVENT.F_ADDR_SIZE;
-      if (!table) return this.leaf(stream, hi, lo, dHi, dLo, level, shift);
-      tableHi = this.outHi;
-      tableLo = this.outLo;
+      if (probe !== null) this.observe(stream, level, tableHi, at, dLo, dHi);
+      if ((dLo & 3) !== 3 || level === 3) return this.leaf(stream, hi, lo, dHi, dLo, level, shift);
+      tableHi = wide ? (dHi & 0xffff) | ((dLo & 0xf000) << 4) : dHi & 0xffff;
+      tableLo = dLo & tableMask;
+      if (tableHi >>> outShift !== 0) return EVENT.F_ADDR_SIZE;
       shift -= stride;
       mask = (1 << stride) - 1;
     }
   }
 
+  /** Anything but a table: a page, a block where blocks may be, or nothing. */
   private leaf(s: StreamConfig, hi: number, lo: number, dHi: number, dLo: number, level: number, lg2: number): number {
+    const valid = level === 3 ? (dLo & 3) === 3 : (dLo & 3) === 1 && ((s.s2Blocks >>> level) & 1) !== 0;
+    if (!valid) return EVENT.F_TRANSLATION;
+    const high = s.s2Wide ? (dLo & 0xf000) << 4 : 0;
+    const outHi = (lg2 > 32 ? dHi & 0xffff & (-1 << (lg2 - 32)) : dHi & 0xffff) | high;
+    const outLo = lg2 >= 32 ? 0 : dLo & (-1 << lg2);
+    if (outHi >>> (s.s2OutputBits - 32) !== 0) return EVENT.F_ADDR_SIZE;
     if ((dLo & AF) === 0 && !s.s2Affd) return EVENT.F_ACCESS;
     const rights = stage2Rights(dLo, dHi, this.unit.features.xnx, s.s2Dirty) | STAGE1_ALL;
     const at = this.cache.insert(s.s2Tag, hi, lo, lg2, lg2);
     const words = this.cache.words;
-    words[at + ENTRY.OUT_HI] = this.outHi;
-    words[at + ENTRY.OUT_LO] = this.outLo;
-    words[at + ENTRY.IPA_HI] = words[at + ENTRY.IN_HI]!;
-    words[at + ENTRY.IPA_LO] = words[at + ENTRY.IN_LO]!;
+    words[at + ENTRY.OUT_HI] = outHi;
+    words[at + ENTRY.OUT_LO] = outLo;
     words[at + ENTRY.FLAGS] = rights;
     words[at + ENTRY.GRANULE] = s.s2GranuleLg2;
     words[at + ENTRY.LEVEL] = level;
-    this.answer(this.outHi, this.outLo, lg2, hi, lo);
+    this.answer(outHi, outLo, lg2, hi, lo);
     this.rights = rights;
     return 0;
   }
@@ -92,13 +93,6 @@ export class Stage2 {
   structureRead(stream: StreamConfig): number {
     if ((this.rights & RIGHTS.S2_READ) === 0) return EVENT.F_PERMISSION;
     return stream.s2Ptw && (this.rights & RIGHTS.S2_DEVICE) !== 0 ? EVENT.F_PERMISSION : 0;
-  }
-
-  /** The output address of a descriptor, bits 47:lg2 and with 64 KiB granules 51:48. */
-  private output(stream: StreamConfig, dHi: number, dLo: number, lg2: number): void {
-    const high = stream.s2GranuleLg2 === 16 && this.unit.features.oas >= 52 ? (dLo & 0xf000) << 4 : 0;
-    this.outHi = (lg2 > 32 ? dHi & 0xffff & (-1 << (lg2 - 32)) : dHi & 0xffff) | high;
-    this.outLo = lg2 >= 32 ? 0 : dLo & (-1 << lg2);
   }
 
   private answer(outHi: number, outLo: number, lg2: number, hi: number, lo: number): void {
