@@ -1,5 +1,5 @@
 import { FIRST_STAGE_PTE } from '../format/index.ts';
-import { PagingCache, TABLE } from './caches/paging-cache.ts';
+import { PagingCache, TABLE, TABLE_RIGHTS } from './caches/paging-cache.ts';
 import { PASID, PASID_FLAG, type PasidCache } from './caches/pasid-cache.ts';
 import { tellEntry } from './explain.ts';
 import { KEEP_FLAGS, READ, type SecondStage, SNOOPED, SS, WRITE } from './second-stage.ts';
@@ -36,7 +36,7 @@ const EA = 1 << 10;
 const ADDRESS_HI = 0x000f_ffff;
 const UPDATE_TRIES = 4;
 
-/** Rights of {@link TABLE}: RW and US gathered, and whether the second stage lets the table itself be written. */
+/** Among the rights kept with a table: RW and US gathered, and whether the second stage lets the table itself be written. */
 const TABLE_WRITABLE = 1;
 
 /** The first-stage walk, alone or over a second stage. VT-d 3.6, 3.8, 9.7. Results stand in the fields. */
@@ -61,6 +61,7 @@ export class FirstStage {
   private tableLo = 0;
   private tableWritable = true;
   private privileged = false;
+  private known = false;
 
   constructor(state: UnitState, second: SecondStage, pasids: PasidCache) {
     this.state = state;
@@ -87,6 +88,7 @@ export class FirstStage {
     if (!isCanonical(levels === 5, hi)) return SGN_1;
     this.privileged = privileged;
     const did = data[at + PASID.DID]!;
+    this.known = this.cache.mayKnow(did, pasid, hi);
     let level = this.fromCache(did, pasid, levels, hi, lo);
     if (level === 0) {
       level = levels;
@@ -109,21 +111,23 @@ export class FirstStage {
       if (failed !== 0) return failed;
       const lost = this.point(at, nested, this.entryHi & ADDRESS_HI, this.entryLo & -4096, SFS_7);
       if (lost !== 0) return lost;
-      const rights = this.gathered | (this.tableWritable ? TABLE_WRITABLE : 0);
-      this.cache.add(level, did, pasid, hi, lo, this.tableHi, this.tableLo, rights);
+      if (!this.known && level !== 2) continue;
+      const rights = (this.gathered & (RW | US)) | (this.tableWritable ? TABLE_WRITABLE : 0);
+      this.cache.add(level, did, pasid, hi, lo, this.tableHi, this.tableLo | rights);
     }
   }
 
   /** Starts from the deepest cached entry; returns its table's level, or 0. */
   private fromCache(did: number, pasid: number, levels: number, hi: number, lo: number): number {
+    if (!this.known) return 0;
     for (let level = 2; level <= levels; level++) {
       const at = this.cache.lookup(level, did, pasid, hi, lo);
-      if (at === 0) continue;
-      const data = this.cache.data;
-      this.tableHi = data[at + TABLE.HI]!;
-      this.tableLo = data[at + TABLE.LO]!;
-      this.gathered = data[at + TABLE.RIGHTS]! & (RW | US);
-      this.tableWritable = (data[at + TABLE.RIGHTS]! & TABLE_WRITABLE) !== 0;
+      if (at < 0) continue;
+      const table = this.cache.data[at + TABLE.LO]!;
+      this.tableHi = this.cache.data[at + TABLE.HI]!;
+      this.tableLo = table & ~TABLE_RIGHTS;
+      this.gathered = table & (RW | US);
+      this.tableWritable = (table & TABLE_WRITABLE) !== 0;
       return level - 1;
     }
     return 0;

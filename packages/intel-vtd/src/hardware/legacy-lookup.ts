@@ -1,5 +1,5 @@
 import { CONTEXT_ENTRY, ROOT_ENTRY, TT } from '../format/index.ts';
-import { CONTEXT, type ContextCache } from './caches/context-cache.ts';
+import { CODE_MASK, CONTEXT, type ContextCache, FPD_SEEN } from './caches/context-cache.ts';
 import { tell } from './explain.ts';
 import type { UnitState } from './state.ts';
 
@@ -31,10 +31,10 @@ export class LegacyLookup {
   /** The context-cache slot for a source-id, or minus the fault reason. */
   find(sid: number): number {
     const cached = this.contexts.lookup(sid);
-    if (cached !== 0) {
-      this.fpd = this.contexts.data[cached + CONTEXT.FPD] === 1;
+    if (cached >= 0) {
       const code = this.contexts.data[cached + CONTEXT.CODE]!;
-      return code === 0 ? cached : -code;
+      this.fpd = (code & FPD_SEEN) !== 0;
+      return (code & CODE_MASK) === 0 ? cached : -(code & CODE_MASK);
     }
     this.fpd = false;
     const root = this.readRoot(sid);
@@ -91,8 +91,7 @@ export class LegacyLookup {
     const at = this.contexts.add(sid);
     const { words } = this;
     const data = this.contexts.data;
-    data[at + CONTEXT.CODE] = code;
-    data[at + CONTEXT.FPD] = this.fpd ? 1 : 0;
+    data[at + CONTEXT.CODE] = this.fpd ? code | FPD_SEEN : code;
     data[at + CONTEXT.DID] = code === 0 ? (words[2]! >>> 8) & 0xffff : 0;
     data[at + CONTEXT.KIND] = (words[0]! >>> 2) & 3;
     data[at + CONTEXT.LIMIT] = this.aw + 2;

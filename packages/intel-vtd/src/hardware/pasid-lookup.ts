@@ -1,5 +1,5 @@
 import { PASID_DIRECTORY_ENTRY, PASID_ENTRY, PGTT } from '../format/index.ts';
-import { CONTEXT, type ContextCache } from './caches/context-cache.ts';
+import { CODE_MASK, CONTEXT, type ContextCache, FPD_SEEN } from './caches/context-cache.ts';
 import { PASID, PASID_FLAG, type PasidCache } from './caches/pasid-cache.ts';
 import { tell } from './explain.ts';
 import type { UnitState } from './state.ts';
@@ -36,10 +36,10 @@ export class PasidLookup {
   /** The PASID-cache slot, or minus the fault reason. `context` is the device's context-cache slot. */
   find(context: number, sid: number, pasid: number): number {
     const cached = this.pasids.lookup(sid, pasid);
-    if (cached !== 0) {
-      this.fpd = this.pasids.data[cached + PASID.FPD] === 1;
+    if (cached >= 0) {
       const code = this.pasids.data[cached + PASID.CODE]!;
-      return code === 0 ? cached : -code;
+      this.fpd = (code & FPD_SEEN) !== 0;
+      return (code & CODE_MASK) === 0 ? cached : -(code & CODE_MASK);
     }
     this.fpd = false;
     const code = this.readDirectory(context, pasid) || this.readEntry(pasid);
@@ -108,8 +108,7 @@ export class PasidLookup {
     const at = this.pasids.add(sid, pasid);
     const { words } = this;
     const data = this.pasids.data;
-    data[at + PASID.CODE] = code;
-    data[at + PASID.FPD] = this.fpd ? 1 : 0;
+    data[at + PASID.CODE] = this.fpd ? code | FPD_SEEN : code;
     data[at + PASID.DID] = code === 0 ? words[2]! & 0xffff : 0;
     data[at + PASID.FLAGS] = this.flags();
     data[at + PASID.SS_LEVELS] = ((words[0]! >>> 2) & 7) + 2;

@@ -1,5 +1,5 @@
 import { SECOND_STAGE_PTE, SSLPS } from '../format/index.ts';
-import { PagingCache, TABLE } from './caches/paging-cache.ts';
+import { PagingCache, TABLE, TABLE_RIGHTS } from './caches/paging-cache.ts';
 import { tellEntry } from './explain.ts';
 import type { UnitState } from './state.ts';
 import { entryOffset, leafLg2 } from './table-index.ts';
@@ -82,14 +82,15 @@ export class SecondStage {
     let tableHi = rootHi;
     let tableLo = rootLo;
     this.rights = READ | WRITE;
-    for (let cached = 2; cached <= levels; cached++) {
+    const known = this.cache.mayKnow(did, -1, hi);
+    for (let cached = 2; known && cached <= levels; cached++) {
       const at = this.cache.lookup(cached, did, -1, hi, lo);
-      if (at === 0) continue;
+      if (at < 0) continue;
       const data = this.cache.data;
       level = cached - 1;
       tableHi = data[at + TABLE.HI]!;
-      tableLo = data[at + TABLE.LO]!;
-      this.rights = data[at + TABLE.RIGHTS]!;
+      tableLo = data[at + TABLE.LO]! & ~TABLE_RIGHTS;
+      this.rights = data[at + TABLE.LO]! & TABLE_RIGHTS;
       break;
     }
     const memory = this.state.memory;
@@ -109,7 +110,7 @@ export class SecondStage {
       if (leaf) return this.finish(level, flags, lo);
       tableHi = this.entryHi & ADDRESS_HI;
       tableLo = this.entryLo & -4096;
-      this.cache.add(level, did, -1, hi, lo, tableHi, tableLo, this.rights);
+      if (known || level === 2) this.cache.add(level, did, -1, hi, lo, tableHi, tableLo | this.rights);
     }
   }
 

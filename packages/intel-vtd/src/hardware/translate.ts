@@ -100,7 +100,7 @@ export class Translator {
       return;
     }
     const at = this.caches.iotlb.lookup(device, prefix ? pasid : -1, prefix && request.privileged ? 1 : 0, hi, lo);
-    if (at === 0 || !this.hit(at, request, answer)) this.miss(request, answer);
+    if (at < 0 || !this.hit(at, request, answer)) this.miss(request, answer);
     if (this.state.words[PMEN]! < 0) this.protect(answer);
   }
 
@@ -115,7 +115,10 @@ export class Translator {
       this.finishFault(cachedCode(info, write), request, answer);
       return true;
     }
-    if (write && (info & INFO.DIRTY) === 0) return false;
+    if (write && (info & INFO.DIRTY) === 0) {
+      this.caches.iotlb.remove(at);
+      return false;
+    }
     this.succeed(at, request, answer);
     return true;
   }
@@ -193,19 +196,7 @@ export class Translator {
   }
 
   private fill(request: DmaRequest, paHi: number, paLo: number, info: number, did: number, tagPasid: number): void {
-    const prefix = request.pasid >= 0;
-    this.slot = this.caches.iotlb.add(
-      request.device,
-      prefix ? request.pasid : -1,
-      prefix && request.privileged ? 1 : 0,
-      request.iovaHi,
-      request.iovaLo,
-      paHi,
-      paLo,
-      this.fpd ? info | INFO.FPD : info,
-      did & 0xffff,
-      tagPasid,
-    );
+    this.slot = this.caches.iotlb.add(request, paHi, paLo, this.fpd ? info | INFO.FPD : info, did, tagPasid);
   }
 
   private scalableMiss(request: DmaRequest): number {

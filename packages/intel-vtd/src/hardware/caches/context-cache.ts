@@ -1,50 +1,67 @@
-import { PAYLOAD, SLOT_WORDS, SlotTable } from './slot-table.ts';
+import { SetTable } from './set-table.ts';
 
-/** Payload of a context-cache slot. {@link CODE} is 0 for a usable entry, else the fault it answers (CM=1 only). */
+/** Payload of a context-cache slot. */
 export const CONTEXT = {
-  CODE: PAYLOAD,
-  FPD: PAYLOAD + 1,
-  DID: PAYLOAD + 2,
-  /** Legacy: TT. Scalable: the entry's low word. */
-  KIND: PAYLOAD + 3,
+  /** 0 for a usable entry, else the fault it answers (CM=1 only); {@link FPD_SEEN} above it. */
+  CODE: 0,
+  DID: 1,
+  /** Legacy: TT. Scalable: the entry's low twelve bits. */
+  KIND: 2,
   /** Legacy: levels of the second stage. Scalable: the highest PASID the directory holds. */
-  LIMIT: PAYLOAD + 4,
-  TABLE_HI: PAYLOAD + 5,
-  TABLE_LO: PAYLOAD + 6,
-  RID_PASID: PAYLOAD + 7,
-  RID_PRIV: PAYLOAD + 8,
+  LIMIT: 3,
+  TABLE_HI: 4,
+  TABLE_LO: 5,
+  RID_PASID: 6,
+  RID_PRIV: 7,
 } as const;
+const SLOT_LG2 = 3;
+const BOUND_LG2 = 10;
 
-const BOUND_LG2 = 12;
+/** In a CODE word: an FPD bit stood in the entry. */
+export const FPD_SEEN = 0x100;
+export const CODE_MASK = 0xff;
 
 /** FM: which bits of the function number a device-selective invalidation leaves out of the comparison. */
 const FUNCTION_MASKS = [0xffff, 0xfffb, 0xfff9, 0xfff8];
 
 /** Context entries by source-id. VT-d 6.2.2. */
-export class ContextCache extends SlotTable {
-  constructor() {
-    super(BOUND_LG2);
+export class ContextCache {
+  readonly table = new SetTable(SLOT_LG2, BOUND_LG2);
+
+  /** Payloads; the array is another one after growth. */
+  get data(): Int32Array {
+    return this.table.data;
   }
 
   lookup(sid: number): number {
-    return this.find(sid, 0, 0, 0);
+    return this.table.find(sid, 0, 0, 0);
   }
 
   add(sid: number): number {
-    return this.insert(sid, 0, 0, 0);
+    const { table } = this;
+    const at = table.insert(sid, 0, 0, 0);
+    if (at >= 0) return at;
+    table.remove(table.victim(sid, 0, 0, 0));
+    return table.insert(sid, 0, 0, 0);
+  }
+
+  clear(): void {
+    this.table.clear();
   }
 
   dropDomain(did: number): void {
-    for (let at = SLOT_WORDS; at < this.end; at += SLOT_WORDS)
-      if (this.isLive(at) && this.data[at + CONTEXT.DID] === did) this.remove(at);
+    const { table } = this;
+    for (let at = 0; at < table.end; at += table.step)
+      if (table.isLive(at) && table.data[at + CONTEXT.DID] === did) table.remove(at);
   }
 
   /** `did` < 0: any. Entries that cache a fault are tagged with domain 0 (caching mode). */
   dropDevice(sid: number, functionMask: number, did: number): void {
+    const { table } = this;
     const mask = FUNCTION_MASKS[functionMask & 3]!;
-    for (let at = SLOT_WORDS; at < this.end; at += SLOT_WORDS) {
-      if (!this.isLive(at) || (this.data[at]! & mask) !== (sid & mask)) continue;
-      if (did < 0 || this.data[at + CONTEXT.DID] === did) this.remove(at);
+    for (let at = 0; at < table.end; at += table.step) {
+      if (!table.isLive(at) || (table.keyOf(at) & mask) !== (sid & mask)) continue;
+      if (did < 0 || table.data[at + CONTEXT.DID] === did) table.remove(at);
     }
   }
 }

@@ -1,67 +1,93 @@
-import { PAYLOAD, SLOT_WORDS, SlotTable } from './slot-table.ts';
-import { entrySpan, maskHi, maskLo, spanMask } from './span.ts';
+import { SetTable } from './set-table.ts';
+import { entrySpan, maskHi, maskLo } from './span.ts';
 
-/** Payload of a paging-structure slot: the table an entry points to, and the rights gathered down to it. */
-export const TABLE = { HI: PAYLOAD, LO: PAYLOAD + 1, RIGHTS: PAYLOAD + 2 } as const;
+/** Address bits that name an entry, by level. */
+const NAME_HI = Int32Array.from([0, 1, 2, 3, 4, 5], (level) => maskHi(entrySpan(level)));
+const NAME_LO = Int32Array.from([0, 1, 2, 3, 4, 5], (level) => maskLo(entrySpan(level)));
 
-const BOUND_LG2 = 13;
+/** Payload of a paging-structure slot: the table an entry points to, its low twelve bits the rights gathered so far. */
+export const TABLE = { HI: 0, LO: 1 } as const;
+export const TABLE_RIGHTS = 0xfff;
+
+const SLOT_LG2 = 1;
+const BOUND_LG2 = 12;
 const DID_MASK = 0xffff;
 const LEVEL_SHIFT = 16;
+const COUNTERS = 1024;
+
+/** Which counter a domain's region of 2^39 bytes falls on. */
+const regionOf = (did: number, pasid: number, hi: number): number =>
+  (Math.imul(did ^ (pasid << 3), 0x9e3779b1) ^ Math.imul(hi >>> 7, 0x85ebca6b)) >>> 22;
 
 /**
  * Non-leaf paging entries by domain, PASID (first stage; -1 in the second) and input address. An entry of level `n`
- * leads to the table of level `n - 1`. VT-d 6.2.5.
+ * leads to the table of level `n - 1`. VT-d 6.2.5. The first walk through a region of 2^39 bytes keeps only the entry
+ * nearest the leaf, later ones keep all: keeping everything at once would cost a cold walk a third more.
  */
-export class PagingCache extends SlotTable {
-  private readonly perDomain = new Int32Array(DID_MASK + 1);
+export class PagingCache {
+  readonly table = new SetTable(SLOT_LG2, BOUND_LG2);
+  /** Live slots by domain, so that a flush of an absent domain costs nothing. */
+  private readonly domains = new Int32Array(COUNTERS);
+  /** Live slots by region, so that a walk where nothing is known yet asks once instead of once a level. */
+  private readonly regions = new Int32Array(COUNTERS);
 
-  constructor() {
-    super(BOUND_LG2);
+  get data(): Int32Array {
+    return this.table.data;
+  }
+
+  /** False: nothing but perhaps a level-5 slot serves this address. */
+  mayKnow(did: number, pasid: number, hi: number): boolean {
+    return this.regions[regionOf(did, pasid, hi)] !== 0;
   }
 
   lookup(level: number, did: number, pasid: number, hi: number, lo: number): number {
-    const lg2 = entrySpan(level);
-    return this.find(did | (level << LEVEL_SHIFT), pasid, hi & maskHi(lg2), lo & maskLo(lg2));
+    return this.table.find(did | (level << LEVEL_SHIFT), pasid, hi & NAME_HI[level]!, lo & NAME_LO[level]!);
   }
 
-  add(
-    level: number,
-    did: number,
-    pasid: number,
-    hi: number,
-    lo: number,
-    tableHi: number,
-    tableLo: number,
-    rights: number,
-  ): void {
-    const lg2 = entrySpan(level);
-    const at = this.insert(did | (level << LEVEL_SHIFT), pasid, hi & maskHi(lg2), lo & maskLo(lg2));
-    const data = this.data;
-    data[at + TABLE.HI] = tableHi;
-    data[at + TABLE.LO] = tableLo;
-    data[at + TABLE.RIGHTS] = rights;
-    this.perDomain[did]!++;
+  /** For an entry that {@link lookup} does not find. `next` is the next table's page-aligned address with the rights in its low bits. */
+  add(level: number, did: number, pasid: number, hi: number, lo: number, nextHi: number, next: number): void {
+    const { table } = this;
+    const key = did | (level << LEVEL_SHIFT);
+    const keyHi = hi & NAME_HI[level]!;
+    const keyLo = lo & NAME_LO[level]!;
+    let at = table.insert(key, pasid, keyHi, keyLo);
+    if (at < 0) {
+      this.remove(table.victim(key, pasid, keyHi, keyLo));
+      at = table.insert(key, pasid, keyHi, keyLo);
+    }
+    table.data[at + TABLE.HI] = nextHi;
+    table.data[at + TABLE.LO] = next;
+    this.domains[did & (COUNTERS - 1)]!++;
+    this.regions[regionOf(did, pasid, keyHi)]!++;
   }
 
-  override clear(): void {
-    for (let at = SLOT_WORDS; at < this.end; at += SLOT_WORDS) this.perDomain[this.data[at]! & DID_MASK] = 0;
-    super.clear();
+  clear(): void {
+    if (this.table.live === 0) return;
+    this.domains.fill(0);
+    this.regions.fill(0);
+    this.table.clear();
   }
 
   /** Entries of a domain (and PASID, when `pasid` ≥ 0) over the 2^`rangeLg2` bytes around an address; 64 = all. */
   drop(did: number, pasid: number, rangeLg2: number, hi: number, lo: number): void {
-    if (this.perDomain[did] === 0) return;
-    const data = this.data;
-    for (let at = SLOT_WORDS; at < this.end; at += SLOT_WORDS) {
-      if (!this.isLive(at) || (data[at]! & DID_MASK) !== did) continue;
-      if (pasid >= 0 && data[at + 1] !== pasid) continue;
-      const wider = Math.max(rangeLg2, entrySpan(data[at]! >>> LEVEL_SHIFT));
-      if (((data[at + 2]! ^ hi) & spanMask(wider, true)) === 0 && ((data[at + 3]! ^ lo) & spanMask(wider, false)) === 0)
+    if (this.domains[did & (COUNTERS - 1)] === 0) return;
+    const { table } = this;
+    const { tags } = table;
+    for (let at = 0; at < table.end; at += table.step) {
+      const tag = table.tagOf(at);
+      if (!table.isLive(at) || (tags[tag]! & DID_MASK) !== did || (pasid >= 0 && tags[tag + 1] !== pasid)) continue;
+      const wider = Math.max(rangeLg2, entrySpan(table.keyOf(at) >>> LEVEL_SHIFT));
+      if (((tags[tag + 2]! ^ hi) & maskHi(wider)) === 0 && ((tags[tag + 3]! ^ lo) & maskLo(wider)) === 0)
         this.remove(at);
     }
   }
 
-  protected override unlinked(at: number): void {
-    this.perDomain[this.data[at]! & DID_MASK]!--;
+  private remove(at: number): void {
+    const { table } = this;
+    const tag = table.tagOf(at);
+    const did = table.keyOf(at) & DID_MASK;
+    this.domains[did & (COUNTERS - 1)]!--;
+    this.regions[regionOf(did, table.tags[tag + 1]!, table.tags[tag + 2]!)]!--;
+    table.remove(at);
   }
 }

@@ -1,36 +1,47 @@
-import { PAYLOAD, SLOT_WORDS, SlotTable } from './slot-table.ts';
+import { CODE_MASK } from './context-cache.ts';
+import { SetTable } from './set-table.ts';
 
-/** Payload of a PASID-cache slot. {@link CODE} is 0 for a usable entry, else the fault it answers (CM=1 only). */
+/** Payload of a PASID-cache slot. */
 export const PASID = {
-  CODE: PAYLOAD,
-  FPD: PAYLOAD + 1,
-  DID: PAYLOAD + 2,
+  /** As in the context cache: fault or 0, and FPD_SEEN. */
+  CODE: 0,
+  DID: 1,
   /** PGTT and the attribute bits below. */
-  FLAGS: PAYLOAD + 3,
-  SS_LEVELS: PAYLOAD + 4,
-  SS_HI: PAYLOAD + 5,
-  SS_LO: PAYLOAD + 6,
-  FS_HI: PAYLOAD + 7,
-  FS_LO: PAYLOAD + 8,
+  FLAGS: 2,
+  SS_LEVELS: 3,
+  SS_HI: 4,
+  SS_LO: 5,
+  FS_HI: 6,
+  FS_LO: 7,
 } as const;
+const SLOT_LG2 = 3;
+const BOUND_LG2 = 11;
 
-/** Bits of {@link PASID.FLAGS}; the low three are PGTT. */
+/** Bits of FLAGS; the low three are PGTT. */
 export const PASID_FLAG = { SSADE: 8, SNOOPED: 16, SRE: 32, WPE: 64, EAFE: 128, FIVE_LEVELS: 256 } as const;
 
-const BOUND_LG2 = 13;
-
 /** PASID entries by source-id and PASID; a request without PASID looks up its RID_PASID. VT-d 6.2.2. */
-export class PasidCache extends SlotTable {
-  constructor() {
-    super(BOUND_LG2);
+export class PasidCache {
+  readonly table = new SetTable(SLOT_LG2, BOUND_LG2);
+
+  get data(): Int32Array {
+    return this.table.data;
   }
 
   lookup(sid: number, pasid: number): number {
-    return this.find(sid, pasid, 0, 0);
+    return this.table.find(sid, pasid, 0, 0);
   }
 
   add(sid: number, pasid: number): number {
-    return this.insert(sid, pasid, 0, 0);
+    const { table } = this;
+    const at = table.insert(sid, pasid, 0, 0);
+    if (at >= 0) return at;
+    table.remove(table.victim(sid, pasid, 0, 0));
+    return table.insert(sid, pasid, 0, 0);
+  }
+
+  clear(): void {
+    this.table.clear();
   }
 
   dropDomain(did: number): void {
@@ -46,10 +57,11 @@ export class PasidCache extends SlotTable {
   }
 
   private drop(did: number, pasid: number): void {
-    const data = this.data;
-    for (let at = SLOT_WORDS; at < this.end; at += SLOT_WORDS) {
-      if (!this.isLive(at) || (pasid >= 0 && data[at + 1] !== pasid)) continue;
-      if (data[at + PASID.DID] === did || data[at + PASID.CODE] !== 0) this.remove(at);
+    const { table } = this;
+    const { data, tags } = table;
+    for (let at = 0; at < table.end; at += table.step) {
+      if (!table.isLive(at) || (pasid >= 0 && tags[table.tagOf(at) + 1] !== pasid)) continue;
+      if (data[at + PASID.DID] === did || (data[at + PASID.CODE]! & CODE_MASK) !== 0) table.remove(at);
     }
   }
 }
