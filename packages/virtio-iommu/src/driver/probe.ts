@@ -1,6 +1,7 @@
 import { type Capability, ensure } from '@iommukit/core';
 import { CONFIG } from '../format/config-space.ts';
 import { featureBits, hasFeature } from '../format/features.ts';
+import { STATUS } from '../format/registers.ts';
 import type { VirtioMmio } from './mmio.ts';
 
 /** Everything this driver can use. The legacy BYPASS stays off: it would let unattached devices through. */
@@ -34,6 +35,15 @@ export interface DeviceFacts {
 /** Resets the device, agrees on features and reads its configuration. ENODEV: unusable; ETIMEDOUT. */
 export function negotiate(mmio: VirtioMmio): DeviceFacts {
   mmio.begin();
+  try {
+    return agree(mmio);
+  } catch (error) {
+    mmio.addStatus(STATUS.FAILED);
+    throw error;
+  }
+}
+
+function agree(mmio: VirtioMmio): DeviceFacts {
   const features = mmio.offeredFeatures() & WANTED;
   const has = (name: Parameters<typeof hasFeature>[1]) => hasFeature(features, name);
   ensure(has('VERSION_1'), 'ENODEV', 'the device is a legacy one');

@@ -1,0 +1,5 @@
+import { boundary, mutants } from '@iommukit/conformance/vitest';
+import { virtioIommu } from '../src/index.ts';
+
+boundary(virtioIommu);
+mutants(virtioIommu);
