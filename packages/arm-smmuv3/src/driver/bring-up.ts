@@ -1,5 +1,16 @@
 import { type DriverPorts, type InterruptSource, isIommuError } from '@iommukit/core';
-import { CR0, CR1, CR2, GBPA, GERROR, IRQ_CFG0, IRQ_CFG2, IRQ_CTRL, REGISTERS } from '../format/registers.ts';
+import {
+  CR0,
+  CR1,
+  CR2,
+  GBPA,
+  GERROR,
+  INTERRUPT,
+  IRQ_CFG0,
+  IRQ_CFG2,
+  IRQ_CTRL,
+  REGISTERS,
+} from '../format/registers.ts';
 import { cfgiAll, tlbiEl2All, tlbiNsnhAll } from './commands.ts';
 import { waitFor, writeAndWait } from './poll.ts';
 import type { Smmu } from './smmu.ts';
@@ -21,10 +32,6 @@ const [MSI_ATTRIBUTES] = IRQ_CFG2.encode({ MemAttr: 1 });
 const [UPDATE] = GBPA.encode({ Update: true });
 const [ABORT] = GBPA.encode({ ABORT: true });
 const [SMMUEN] = CR0.encode({ SMMUEN: true });
-
-/** Names of the wired interrupts, as device trees call them. */
-export const EVENTQ_IRQ = 'eventq';
-export const GERROR_IRQ = 'gerror';
 
 /** Switches off a unit that may be running: nothing of it is known yet. Throws IommuError ETIMEDOUT. */
 export function disable(ports: DriverPorts): void {
@@ -61,8 +68,8 @@ export function enable(smmu: Smmu): void {
 /** Takes a unit down for good: no translation, no queues, no interrupts. Throws IommuError ETIMEDOUT. */
 export function shutDown({ ports }: Smmu): void {
   writeAndWait(ports, AT_IRQ_CTRL.at, IRQ_CTRLACK.at, 0);
-  ports.irq[EVENTQ_IRQ]?.handle(null);
-  ports.irq[GERROR_IRQ]?.handle(null);
+  ports.irq[INTERRUPT.EVENTQ]?.handle(null);
+  ports.irq[INTERRUPT.GERROR]?.handle(null);
   writeAndWait(ports, AT_CR0.at, CR0ACK.at, 0);
 }
 
@@ -83,8 +90,8 @@ function interrupts(smmu: Smmu): void {
   const { ports, events } = smmu;
   const { irq } = ports;
   writeAndWait(ports, AT_IRQ_CTRL.at, IRQ_CTRLACK.at, 0);
-  const eventq = irq[EVENTQ_IRQ];
-  const gerror = irq[GERROR_IRQ];
+  const eventq = irq[INTERRUPT.EVENTQ];
+  const gerror = irq[INTERRUPT.GERROR];
   if (smmu.features.msi) {
     programMsi(smmu, REGISTERS.EVENTQ_IRQ_CFG0.at, eventq);
     programMsi(smmu, REGISTERS.GERROR_IRQ_CFG0.at, gerror);
