@@ -9,7 +9,8 @@ export type {
   VendorReport,
 } from './compare/report.ts';
 export { type ComparisonOptions, runComparison } from './compare/run.ts';
-export { parseScenario, type Scenario, ScenarioError, scenarios } from './compare/scenario.ts';
+export { parseScenario, type Scenario, ScenarioError } from './compare/scenario.ts';
+export { scenarios } from './compare/scenarios.ts';
 export {
   type CaseResult,
   type CaseStatus,

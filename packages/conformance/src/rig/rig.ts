@@ -1,6 +1,7 @@
 import { hiOf, loOf, toBig } from '@iommukit/bits';
 import {
   type Capability,
+  type DeviceDescription,
   DmaAnswer,
   DmaRequest,
   type Domain,
@@ -30,6 +31,8 @@ const ACCESSES_OF_A_HANDLER = 24;
 
 export interface RigOptions {
   readonly schedule: Schedule;
+  /** The board to put the unit on; default: a fresh one. It has no unit yet. */
+  readonly machine?: Machine;
 }
 
 /** Firmware's wishes for `a` and `b`, for the cases on reserved regions. */
@@ -59,11 +62,11 @@ export class Rig {
   readonly #domains: Domain[] = [];
   readonly #viommus: Viommu[] = [];
 
-  constructor(plugin: VendorPlugin, config: VendorConfig, { schedule }: RigOptions) {
+  constructor(plugin: VendorPlugin, config: VendorConfig, { schedule, machine }: RigOptions) {
     this.#plugin = plugin;
     this.#config = config;
     this.#schedule = schedule;
-    this.machine = new Machine({ schedule });
+    this.machine = machine ?? new Machine({ schedule });
     this.ram = new Ram(this.machine.memory);
     this.system.onFault((fault) => this.faults.push(fault));
     this.unit = this.addUnit();
@@ -85,12 +88,14 @@ export class Rig {
 
   /** The device of that name behind `unit`, plugged in when first asked for. */
   device(name: DeviceName, unit: Unit = this.unit): RigDevice {
-    const key = `${unit.id}/${name}`;
-    const known = this.#devices.get(key);
-    if (known) return known;
-    const endpoint = unit.endpoint(DEVICES[name]);
+    return this.#devices.get(`${unit.id}/${name}`) ?? this.plug(DEVICES[name], unit);
+  }
+
+  /** Plugs in any device. */
+  plug(description: DeviceDescription, unit: Unit = this.unit): RigDevice {
+    const endpoint = unit.endpoint(description);
     const added = new RigDevice(this, this.system.addDevice(unit.driver, endpoint.description), endpoint);
-    this.#devices.set(key, added);
+    this.#devices.set(`${unit.id}/${description.name}`, added);
     return added;
   }
 
