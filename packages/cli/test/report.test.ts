@@ -82,12 +82,12 @@ const COMPARISON: ComparisonReport = {
 };
 
 test('comparison: vendors are columns, steps are rows', () => {
-  const table = tableComparison(COMPARISON, PLAIN);
+  const table = tableComparison(COMPARISON, PLAIN, 120);
   expect(table).toMatch(/^stale {2}Stale entries\nWhat happens\?\n/);
   expect(table).toMatch(/│ outcome +│ as-expected +│ unsupported +│/);
   expect(table).toMatch(/│ read it +│ fault not-present F_X \(unexpected\) +│ +│/);
-  expect(table).toMatch(/│ commands +│ CMD_SYNC × 2 +│ +│/);
-  expect(table).toMatch(/│ faults +│ not-present: F_X \(16\) +│/);
+  expect(table).toMatch(/│ +native commands +│ CMD_SYNC CS=1 +│ +│/);
+  expect(table).toMatch(/│ reported faults +│ not-present: F_X \(16\) +│/);
 });
 
 test('comparison: markdown and html list the native entries raw and decoded', () => {

@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { type ComparisonReport, parseScenario, runComparison, type Scenario, scenarios } from '@iommukit/conformance';
+import { parseScenario, runComparison, type Scenario, scenarios } from '@iommukit/conformance';
 import { Command, Option } from 'commander';
 import { parse } from 'yaml';
 import { colorsFor, PLAIN } from '../output/colors.ts';
 import { Progress } from '../output/progress.ts';
 import { writeResult } from '../output/result.ts';
-import { htmlComparison, markdownComparison, tableComparison } from '../report/comparison.ts';
+import { htmlComparison, jsonComparison, markdownComparison, tableComparison } from '../report/comparison.ts';
 import { reasonOf, UsageError } from '../usage-error.ts';
 import { chooseVendors, loadAllVendors } from '../vendors.ts';
 import { type CommandContext, collect, withPluginOption } from './shared.ts';
@@ -20,10 +20,12 @@ interface CompareOptions {
 
 const FORMATS = {
   table: tableComparison,
-  json: (report: ComparisonReport) => JSON.stringify(report, null, 1),
+  json: jsonComparison,
   markdown: markdownComparison,
   html: htmlComparison,
 };
+/** Where stdout is no terminal. */
+const COLUMNS_ELSEWHERE = 150;
 type Format = keyof typeof FORMATS;
 
 export function compareCommand(context: CommandContext): Command {
@@ -44,8 +46,9 @@ async function compare(names: readonly string[], options: CompareOptions, contex
   let done = 0;
   const report = runComparison({ scenarios: chosen, vendors, onResult: () => progress.show(++done) });
   progress.done();
+  const columns = context.io.stdout.columns ?? COLUMNS_ELSEWHERE;
   const colors = options.output === undefined ? colorsFor(context.io) : PLAIN;
-  await writeResult(context, options.output, FORMATS[options.format](report, colors));
+  await writeResult(context, options.output, FORMATS[options.format](report, colors, columns));
   const outcomes = report.scenarios.flatMap((scenario) => Object.values(scenario.vendors).map((one) => one.outcome));
   if (outcomes.includes('unexpected')) context.exitCode = 1;
 }

@@ -1,6 +1,7 @@
 import { hex } from '@iommukit/bits';
 import type { AnswerRecord } from '../dump/answer.ts';
 import type { Step } from '../dump/translator.ts';
+import { groupedHex } from './hex-text.ts';
 import { sizeText } from './size.ts';
 
 /** One answer on one line. */
@@ -12,7 +13,7 @@ export function answerLine(answer: AnswerRecord): string {
 export function walkText(answer: AnswerRecord, steps: readonly Step[]): string {
   const lines = steps.flatMap(({ what, address, raw, text }, at) => [
     `${String(at + 1).padStart(4)}  ${what} at ${address}`,
-    `        ${grouped(raw)}`,
+    `        ${groupedHex(raw)}`,
     `        ${text}`,
   ]);
   return [questionText(answer), ...lines, `=> ${resultText(answer)}`].join('\n');
@@ -30,6 +31,3 @@ function resultText({ outcome, pa, pageSize, permissions, fault }: AnswerRecord)
   if (outcome === 'bypass') return `${pa} untranslated`;
   return `${pa} ${permissions || '-'} page ${sizeText(pageSize!)}`;
 }
-
-/** Hex in 32-bit groups, as a memory dump shows them. */
-const grouped = (raw: string): string => raw.replaceAll(/.{8}(?=.)/g, '$& ');

@@ -18,7 +18,8 @@ export function fieldText(fields: Readonly<Record<string, boolean | number | big
   for (const [name, value] of Object.entries(fields)) {
     if (value === true) parts.push(name);
     else if (typeof value === 'bigint' && value !== 0n) parts.push(`${name}=${hex(value)}`);
-    else if ((typeof value === 'number' && value !== 0) || typeof value === 'string') parts.push(`${name}=${value}`);
+    else if (typeof value === 'number' && value !== 0) parts.push(`${name}=${value}`);
+    else if (typeof value === 'string' && value !== '0x0') parts.push(`${name}=${value}`);
   }
   return parts.join(' ');
 }

@@ -3,7 +3,7 @@ import { UsageError } from '../usage-error.ts';
 
 /** The two streams a command writes to. Results go to `stdout`, everything else to `stderr`. */
 export interface CliIo {
-  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean };
 }
 

@@ -1,53 +1,86 @@
 import type { FaultReport, NativeReport, ScenarioReport, StepReport, VendorReport } from '@iommukit/conformance';
+import { fieldText } from '../output/fields.ts';
+import { groupedHex } from '../output/hex-text.ts';
 
 /** One row of a side-by-side table: a label, then what each vendor has to say. */
 export type Row = readonly [label: string, ...cells: string[]];
 
-/** Result, steps, then the native structures, commands and faults that tell why, one row each. */
+/** Result, each step with the commands it took, then the structures, faults and notes. Rows nobody fills are left out. */
 export function comparisonRows({ vendors }: ScenarioReport): Row[] {
   const all = Object.values(vendors);
-  const longest = all.reduce(
-    (most, { steps }) => (steps.length > most.length ? steps : most),
-    [] as readonly StepReport[],
-  );
-  const steps = longest.map(({ step }, at): Row => [step, ...all.map((vendor) => stepText(vendor.steps[at]))]);
-  const native = (label: string, role: NativeReport['role']): Row => [label, ...all.map((one) => tally(one, role))];
-  return [
+  const rows: Row[] = [
     ['outcome', ...all.map(({ outcome }) => outcome)],
-    ...steps,
-    native('structures read', 'structure'),
-    native('commands', 'command'),
-    native('records', 'record'),
-    ['faults', ...all.map(({ faults }) => faults.map(faultText).join('\n'))],
+    ...longestOf(all).flatMap(({ step }, at): Row[] => [
+      [step, ...all.map((vendor) => stepText(vendor, at))],
+      ['  native commands', ...all.map((vendor) => commandsText(vendor, at))],
+    ]),
+    ['structures read', ...all.map(structuresText)],
+    ['fault records', ...all.map(recordsText)],
+    ['reported faults', ...all.map(({ faults }) => faults.map(faultText).join('\n'))],
     ['notes', ...all.map(({ notes }) => notes.join('\n'))],
-  ].filter((row): row is Row => row.slice(1).some((cell) => cell !== ''));
+  ];
+  return rows.filter((row) => row.slice(1).some((cell) => cell !== ''));
 }
 
 /** Every native entry, raw and decoded, in the order the hardware met them. */
 export function nativeRows({ native }: VendorReport): string[][] {
-  return native.map(({ step, role, name, raw, fields }) => [`${step}`, role, name, raw, fieldsText(fields)]);
+  return native.map(({ step, role, name, raw, fields }) => [`${step}`, role, name, raw, fieldText(fields)]);
 }
 
 export const NATIVE_HEAD = ['step', 'what', 'name', 'raw', 'fields'];
 
-function stepText(step: StepReport | undefined): string {
+/** A vendor that stopped early has fewer steps than the scenario. */
+function longestOf(vendors: readonly VendorReport[]): readonly StepReport[] {
+  return vendors.reduce<readonly StepReport[]>((most, { steps }) => (steps.length > most.length ? steps : most), []);
+}
+
+/** A step that the vendor has no capability for is no surprise: its outcome says so. */
+function stepText({ steps, outcome }: VendorReport, at: number): string {
+  const step = steps[at];
   if (!step) return '';
   const detail = step.detail === null ? '' : ` ${step.detail}`;
-  return `${step.result}${detail}${step.expected ? '' : ' (unexpected)'}`;
+  const surprise = step.expected || outcome === 'unsupported' ? '' : ' (unexpected)';
+  return `${step.result}${detail}${surprise}`;
+}
+
+/** A command is named, decoded and shown raw; of a long run of one command, the first and last. */
+function commandsText({ native }: VendorReport, step: number): string {
+  const commands = native.filter((entry) => entry.role === 'command' && entry.step === step);
+  return runsByName(commands)
+    .flatMap((run) => {
+      if (run.length <= LONGEST_RUN) return run.map(entryText);
+      const left = `… ${run.length - 2} more ${run[0]!.name} …`;
+      return [entryText(run[0]!), left, entryText(run.at(-1)!)];
+    })
+    .join('\n');
+}
+
+const LONGEST_RUN = 3;
+
+function runsByName(entries: readonly NativeReport[]): NativeReport[][] {
+  const runs: NativeReport[][] = [];
+  for (const entry of entries) {
+    if (runs.at(-1)?.[0]?.name === entry.name) runs.at(-1)!.push(entry);
+    else runs.push([entry]);
+  }
+  return runs;
+}
+
+function entryText({ name, raw, fields }: NativeReport): string {
+  return `${name} ${fieldText(fields)}\n${groupedHex(raw)}`;
 }
 
 /** Names with their counts, in order of first appearance. */
-function tally({ native }: VendorReport, role: NativeReport['role']): string {
+function structuresText({ native }: VendorReport): string {
   const counts = new Map<string, number>();
-  for (const entry of native) if (entry.role === role) counts.set(entry.name, (counts.get(entry.name) ?? 0) + 1);
+  for (const { role, name } of native) if (role === 'structure') counts.set(name, (counts.get(name) ?? 0) + 1);
   return [...counts].map(([name, count]) => (count === 1 ? name : `${name} × ${count}`)).join('\n');
 }
 
-function faultText({ common, native }: FaultReport): string {
-  return `${common.reason}: ${native.name} (${native.code})`;
-}
+const recordsText = ({ native }: VendorReport): string =>
+  native
+    .filter(({ role }) => role === 'record')
+    .map(entryText)
+    .join('\n');
 
-function fieldsText(fields: NativeReport['fields']): string {
-  const shown = Object.entries(fields).filter(([, value]) => value !== 0 && value !== false && value !== '0x0');
-  return shown.map(([name, value]) => (value === true ? name : `${name}=${value}`)).join(' ');
-}
+const faultText = ({ common, native }: FaultReport): string => `${common.reason}: ${native.name} (${native.code})`;

@@ -2,12 +2,26 @@ import type { ComparisonReport, ScenarioReport, VendorReport } from '@iommukit/c
 import Table from 'cli-table3';
 import { h } from 'preact';
 import type { Colors } from '../output/colors.ts';
+import { jsonFields } from '../output/fields.ts';
 import { comparisonRows, NATIVE_HEAD, nativeRows, type Row } from './comparison-rows.ts';
 import { code, htmlPage, htmlTable, marked } from './html.ts';
 import { markdownTable } from './markdown.ts';
 
-export function tableComparison({ scenarios }: ComparisonReport, colors: Colors): string {
-  return scenarios.map((scenario) => tableOf(scenario, colors)).join('\n\n');
+/** One form of decoded fields in all JSON of the command: a flag is 0 or 1. */
+export function jsonComparison({ scenarios }: ComparisonReport): string {
+  const plain = (vendor: VendorReport): VendorReport => ({
+    ...vendor,
+    native: vendor.native.map((entry) => ({ ...entry, fields: jsonFields(entry.fields) })),
+  });
+  const vendorsOf = ({ vendors }: ScenarioReport) =>
+    Object.fromEntries(Object.entries(vendors).map(([id, vendor]) => [id, plain(vendor)]));
+  return JSON.stringify({ scenarios: scenarios.map((one) => ({ ...one, vendors: vendorsOf(one) })) }, null, 1);
+}
+
+/** `columns`: how wide the terminal is. */
+export function tableComparison({ scenarios }: ComparisonReport, colors: Colors, columns: number): string {
+  const width = Math.min(WIDEST, Math.max(NARROWEST, columns));
+  return scenarios.map((scenario) => tableOf(scenario, colors, width)).join('\n\n');
 }
 
 export function markdownComparison({ scenarios }: ComparisonReport): string {
@@ -25,9 +39,9 @@ export function htmlComparison({ scenarios }: ComparisonReport): string {
   return htmlPage('Comparison', ...scenarios.flatMap(htmlScenario));
 }
 
-function tableOf(scenario: ScenarioReport, colors: Colors): string {
+function tableOf(scenario: ScenarioReport, colors: Colors, columns: number): string {
   const head = headOf(scenario);
-  const width = Math.max(16, Math.floor((MOST_COLUMNS - LABEL_WIDTH) / Math.max(1, head.length - 1)));
+  const width = Math.max(LEAST_CELL, Math.floor((columns - LABEL_WIDTH - 2) / Math.max(1, head.length - 1)) - 1);
   const table = new Table({
     head,
     colWidths: [LABEL_WIDTH, ...head.slice(1).map(() => width)],
@@ -38,8 +52,10 @@ function tableOf(scenario: ScenarioReport, colors: Colors): string {
   return `${colors.bold(scenario.id)}  ${scenario.title}\n${scenario.question}\n${table}`;
 }
 
-const MOST_COLUMNS = 150;
-const LABEL_WIDTH = 36;
+const NARROWEST = 100;
+const WIDEST = 240;
+const LABEL_WIDTH = 32;
+const LEAST_CELL = 20;
 
 function coloured([label, ...cells]: Row, { green, red, yellow }: Colors): string[] {
   const paint: Readonly<Record<string, (text: string) => string>> = {
