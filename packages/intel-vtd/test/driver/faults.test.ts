@@ -48,6 +48,14 @@ describe('fault records', () => {
     ]);
   });
 
+  it('a stray ATS completion is cleared: while it stands no event is raised', () => {
+    const rig = upRig(LEGACY);
+    rig.unit.words.set(0x34, 0x20);
+    rig.interrupt();
+    expect(rig.unit.program).toEqual(['34=21']);
+    expect(rig.faults).toEqual([]);
+  });
+
   it('nothing pending: nothing read', () => {
     const rig = upRig(LEGACY);
     rig.interrupt();

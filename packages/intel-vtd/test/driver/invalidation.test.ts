@@ -203,10 +203,22 @@ describe('the queue', () => {
     const [rig, domain] = attached(LEGACY);
     rig.unit.alive = false;
     const act = () => domain.syncUnmap(gather(0x1000n, 0x1fffn));
+    expect(act).toThrow(expect.objectContaining({ errno: 'ETIMEDOUT' }));
+    const tail = rig.unit.words.get(0x88);
     for (let i = 0; i < 300; i++) expect(act).toThrow(expect.objectContaining({ errno: 'ETIMEDOUT' }));
+    expect(rig.unit.words.get(0x88)).toBe(tail); // nothing is piled onto a full ring
     rig.unit.alive = true;
     rig.unit.write32(0x88, rig.unit.words.get(0x88)!);
     expect(act).not.toThrow();
+  });
+
+  it('lets time pass while it waits', () => {
+    const [rig, domain] = attached(LEGACY);
+    rig.unit.lazy = true;
+    domain.syncUnmap(gather(0x1000n, 0x1fffn));
+    expect(rig.descriptors()).toEqual(['200f2:1040']);
+    // no look at a register was needed: the status word in memory is what is polled
+    expect(rig.unit.program).toEqual([]);
   });
 
   it('a wait that is refused itself cannot be replaced: EIO, bounded', () => {

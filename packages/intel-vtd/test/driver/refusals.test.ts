@@ -247,6 +247,19 @@ describe('a unit that stops answering', () => {
     expect(pages.livePages).toBe(0);
   });
 
+  it('with descriptors in the queue: it is not disabled under them', () => {
+    const { driver, pages, unit } = upRig(FULL);
+    const handle = driver.probeDevice(device([0x10]));
+    unit.stalled = true;
+    expect(() => driver.releaseDevice(handle)).toThrow(errno('ETIMEDOUT'));
+    unit.writes.length = 0;
+    expect(() => driver.release()).toThrow(errno('ETIMEDOUT'));
+    expect(unit.program).toEqual(['38=80000000', '18=4000000']);
+    unit.stalled = false;
+    driver.release();
+    expect(pages.livePages).toBe(0);
+  });
+
   it('while it is taken down: its tables stay allocated', () => {
     const { driver, pages, unit } = upRig(FULL);
     unit.alive = false;

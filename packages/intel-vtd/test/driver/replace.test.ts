@@ -1,4 +1,4 @@
-import { ALLOC, type DomainOps } from '@iommukit/core';
+import { ALLOC, type DeviceHandle, type DomainOps, type PagingDomainOps } from '@iommukit/core';
 import { describe, expect, it } from 'vitest';
 import { device, FULL, LEGACY, type Rig, upRig } from './scripted-unit.ts';
 
@@ -58,6 +58,18 @@ function watch(registers: typeof FULL, from: string, to: string) {
   all[to]!.attach(handle, all[from]!);
   expect(seen.length).toBeGreaterThan(0);
   return { before, after: entry(rig), seen };
+}
+
+/** The domain-id a domain would get now: what earlier attaches took and did not give back is missing. */
+function nextDid(rig: Rig, handle: DeviceHandle): number {
+  const probe = rig.driver.allocPaging(handle, 0, null) as PagingDomainOps & {
+    acquireDid(): number;
+    releaseDid(): void;
+  };
+  const did = probe.acquireDid();
+  probe.releaseDid();
+  probe.free();
+  return did;
 }
 
 describe('replacing in place', () => {
@@ -144,6 +156,7 @@ describe('a unit that refuses a descriptor in the middle', () => {
       expect(entry(rig)).toEqual(before);
       rig.unit.refuse = () => 0;
       rig.unit.fetched.length = 0;
+      expect(nextDid(rig, handle)).toBe(from === null || from === 'identity' ? 2 : 3);
       pick(to).attach(handle, pick(from));
       if (to === null) expect(entry(rig)[0]).toBe(0n);
       return 1;

@@ -57,6 +57,10 @@ export class ScriptedUnit extends WordMmio {
   readonly words = new Map<number, number>();
   /** false: nothing is answered any more. */
   alive = true;
+  /** true: the queue is not fetched, commands still work. */
+  stalled = false;
+  /** true: the queue is fetched when software relaxes, not when it writes the tail. */
+  lazy = false;
   /** Descriptors to refuse: returns the IQEI code, 0 to accept. */
   refuse: (descriptor: Fetched) => number = () => 0;
   private gsts = 0;
@@ -153,10 +157,11 @@ export class ScriptedUnit extends WordMmio {
 
   private tail(value: number): void {
     this.words.set(0x88, value);
-    this.fetch();
+    if (!this.lazy) this.fetch();
   }
 
-  private fetch(): void {
+  fetch(): void {
+    if (this.stalled) return;
     const iqa = this.get64(0x90);
     const wide = ((iqa >> 11n) & 1n) === 1n;
     const bytes = wide ? 32 : 16;
@@ -213,7 +218,13 @@ export function rig(registers: Registers, description: Partial<UnitDescription> 
   const unit = new ScriptedUnit(registers, memory.port());
   let handler: (() => void) | null = null;
   const fault = { msi: { address: 0xfee0_0000n, data: 0x20 }, handle: (h: (() => void) | null) => (handler = h) };
-  const ports: DriverPorts = { mmio: unit, memory: memory.port(), pages, irq: { fault }, time: { relax: () => {} } };
+  const ports: DriverPorts = {
+    mmio: unit,
+    memory: memory.port(),
+    pages,
+    irq: { fault },
+    time: { relax: () => unit.fetch() },
+  };
   const driver = new VtdDriver(ports, {
     id: 'unit',
     mmioBase: 0xfed9_0000n,
