@@ -39,10 +39,11 @@ export interface Job {
 /** Runs the shared suite. A crash in one case is that case's failure. Throws RangeError for a shard out of range. */
 export function runConformance(options: ConformanceOptions): ConformanceReport {
   const results: CaseResult[] = [];
-  const found = new Map<VendorConfig, ReadonlySet<Capability> | Error>();
+  const found = new Map<string, ReadonlySet<Capability> | Error>();
   for (const job of jobsOf(options)) {
-    if (!found.has(job.config)) found.set(job.config, discover(job.vendor, job.config));
-    const result = runJob(job, found.get(job.config)!);
+    const unit = `${job.vendor.id}\n${job.config.name}`;
+    if (!found.has(unit)) found.set(unit, discover(job.vendor, job.config));
+    const result = runJob(job, found.get(unit)!);
     results.push(result);
     options.onResult?.(result);
   }

@@ -1,2 +1,2 @@
-export { EVERYTHING, NOTHING, type ToyHardwareConfig } from './config.ts';
+export { EVERYTHING, NOTHING, type ToyHardwareConfig } from './hardware/config.ts';
 export { toyOnParent, toyVendor } from './plugin.ts';

@@ -6,12 +6,12 @@ import type {
   VendorConfig,
   VendorPlugin,
 } from '@iommukit/core';
-import { EVERYTHING, NOTHING, type ToyHardwareConfig } from './config.ts';
 import { toyDecoder } from './decoder.ts';
 import { ToyDriver } from './driver/driver.ts';
 import { CODE_NAMES } from './format/events.ts';
 import { EVENT_IRQ } from './format/registers.ts';
 import { toyGuest } from './guest.ts';
+import { EVERYTHING, NOTHING, type ToyHardwareConfig } from './hardware/config.ts';
 import { ToyHardware } from './hardware/hardware.ts';
 
 const ALL: readonly Capability[] = [

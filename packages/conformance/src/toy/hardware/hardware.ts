@@ -10,7 +10,6 @@ import {
   OUTCOME,
   WordMmio,
 } from '@iommukit/core';
-import type { ToyHardwareConfig } from '../config.ts';
 import {
   CAPS,
   COMMAND_BYTES,
@@ -21,6 +20,7 @@ import {
   STATUS,
 } from '../format/registers.ts';
 import { CommandConsumer } from './command-consumer.ts';
+import type { ToyHardwareConfig } from './config.ts';
 import { ContextLookup } from './context-lookup.ts';
 import { EventProducer } from './event-producer.ts';
 import { TranslationCache } from './translation-cache.ts';

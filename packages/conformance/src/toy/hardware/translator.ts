@@ -7,10 +7,10 @@ import {
   type PhysicalMemory,
   REQUEST_KIND,
 } from '@iommukit/core';
-import type { ToyHardwareConfig } from '../config.ts';
 import { MODE } from '../format/context.ts';
 import { CODE, type Code } from '../format/events.ts';
 import { PAGE_LG2, PTE_BITS } from '../format/pte.ts';
+import type { ToyHardwareConfig } from './config.ts';
 import type { CachedContext, ContextLookup } from './context-lookup.ts';
 import { reasonOf } from './reasons.ts';
 import type { TranslationCache } from './translation-cache.ts';
