@@ -21,7 +21,8 @@ export interface Step {
 export class DumpTranslator {
   readonly #hardware: HardwareModel;
   readonly #frame: Uint8Array;
-  #faulted = false;
+  /** Something was recorded since the model last woke: only then can the next record be lost to it. */
+  #recorded = false;
 
   constructor(hardware: HardwareModel, frame: Uint8Array) {
     this.#hardware = hardware;
@@ -31,8 +32,9 @@ export class DumpTranslator {
   translate(request: DmaRequest, answer: DmaAnswer): void {
     this.#hardware.translate(request, answer);
     if (answer.outcome !== OUTCOME.FAULT) return;
-    if (this.#faulted && answer.recordWords === 0) this.#afresh(request, answer);
-    this.#faulted = true;
+    const silent = answer.code < 0;
+    if (this.#recorded && answer.recordWords === 0 && !silent) this.#afresh(request, answer);
+    if (answer.recordWords > 0) this.#recorded = true;
   }
 
   /** The same answer with everything the model read from memory for it, in order. */
@@ -50,6 +52,7 @@ export class DumpTranslator {
 
   #afresh(request: DmaRequest, answer: DmaAnswer): void {
     this.#hardware.wake(this.#frame);
+    this.#recorded = false;
     this.#hardware.translate(request, answer);
   }
 }
