@@ -1,4 +1,5 @@
 import { type CaseResult, runConformance } from '@iommukit/conformance';
+import { boundary, mutants } from '@iommukit/conformance/vitest';
 import { describe, expect, test } from 'vitest';
 import { CONFIGS } from '../src/config.ts';
 import { virtioIommu } from '../src/plugin.ts';
@@ -23,3 +24,6 @@ describe.each(CONFIGS.map(({ name }) => name))('the shared suite, configuration 
     expect(strange.map(told)).toEqual([]);
   });
 });
+
+boundary(virtioIommu);
+mutants(virtioIommu);

@@ -9,6 +9,8 @@ export interface Domain {
   readonly bypass: boolean;
   readonly tree: MappingTree;
   readonly members: Set<Attachment>;
+  /** The members' region sets, each with the number of members that have it. */
+  readonly regions: Map<ReservedRegions, number>;
 }
 
 /** An endpoint that is in a domain. */
@@ -17,6 +19,9 @@ export interface Attachment {
   readonly regions: ReservedRegions;
   domain: Domain;
 }
+
+/** Endpoints attached at a time, whatever number of ids exist. */
+const MAX_ATTACHED = 1 << 16;
 
 /** Who is attached to what. All ids are signed 32-bit, so that they stay small integers. */
 export class DomainTable {
@@ -39,8 +44,11 @@ export class DomainTable {
     return this.settings.endpoints.some(({ first, last }) => first <= id && id <= last);
   }
 
+  /** Without DOMAIN_RANGE every id is valid. */
   isValidDomain(id: number): boolean {
-    const { start, last } = this.settings.domainRange;
+    const { features, domainRange } = this.settings;
+    if (!features.includes('DOMAIN_RANGE')) return true;
+    const { start, last } = domainRange;
     return id >>> 0 >= start && id >>> 0 <= last;
   }
 
@@ -60,6 +68,10 @@ export class DomainTable {
     return this.domains.size >= this.settings.maxDomains;
   }
 
+  get crowded(): boolean {
+    return this.attachments.size >= MAX_ATTACHED;
+  }
+
   /** Domains that exist, by ascending unsigned id. */
   list(): Domain[] {
     return [...this.domains.values()].sort((a, b) => (a.id >>> 0) - (b.id >>> 0));
@@ -70,11 +82,12 @@ export class DomainTable {
     this.detach(endpoint);
     let domain = this.domains.get(id);
     if (domain === undefined) {
-      domain = { id, bypass, tree: new MappingTree(this.store), members: new Set() };
+      domain = { id, bypass, tree: new MappingTree(this.store), members: new Set(), regions: new Map() };
       this.domains.set(id, domain);
     }
     const attachment = { endpoint, regions: this.regions.of(endpoint), domain };
     domain.members.add(attachment);
+    domain.regions.set(attachment.regions, (domain.regions.get(attachment.regions) ?? 0) + 1);
     this.attachments.set(endpoint, attachment);
   }
 
@@ -85,6 +98,9 @@ export class DomainTable {
     this.cache.drop();
     this.attachments.delete(endpoint);
     domain.members.delete(attachment);
+    const others = (domain.regions.get(attachment.regions) ?? 1) - 1;
+    if (others > 0) domain.regions.set(attachment.regions, others);
+    else domain.regions.delete(attachment.regions);
     if (domain.members.size > 0) return;
     domain.tree.clear();
     this.domains.delete(domain.id);

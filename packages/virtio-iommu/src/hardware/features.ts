@@ -6,10 +6,10 @@ export class FeatureState {
   /** What the driver wrote so far; {@link settle} decides about it. */
   accepted = 0n;
   readonly probeOffered: boolean;
-  readonly mapUnmapOffered: boolean;
   readonly bypassConfigOffered: boolean;
   /** Accepted, that is: negotiated. */
   bypassConfig = false;
+  mapUnmap = false;
   bypass = false;
   mmio = false;
   indirect = false;
@@ -18,7 +18,6 @@ export class FeatureState {
   constructor(names: readonly FeatureName[]) {
     this.offered = featureBits([...names, 'VERSION_1']);
     this.probeOffered = hasFeature(this.offered, 'PROBE');
-    this.mapUnmapOffered = hasFeature(this.offered, 'MAP_UNMAP');
     this.bypassConfigOffered = hasFeature(this.offered, 'BYPASS_CONFIG');
   }
 
@@ -26,6 +25,7 @@ export class FeatureState {
   settle(): boolean {
     if ((this.accepted & ~this.offered) !== 0n || !hasFeature(this.accepted, 'VERSION_1')) return false;
     this.bypassConfig = hasFeature(this.accepted, 'BYPASS_CONFIG');
+    this.mapUnmap = hasFeature(this.accepted, 'MAP_UNMAP');
     this.bypass = hasFeature(this.accepted, 'BYPASS');
     this.mmio = hasFeature(this.accepted, 'MMIO');
     this.indirect = hasFeature(this.accepted, 'INDIRECT_DESC');
@@ -35,6 +35,6 @@ export class FeatureState {
 
   reset(): void {
     this.accepted = 0n;
-    this.bypassConfig = this.bypass = this.mmio = this.indirect = this.eventIdx = false;
+    this.bypassConfig = this.mapUnmap = this.bypass = this.mmio = this.indirect = this.eventIdx = false;
   }
 }

@@ -10,6 +10,9 @@ import type { VirtioIommuHardware } from './settings.ts';
 const { OK, INVAL, RANGE, NOENT, FAULT, NOMEM } = REQUEST_STATUS;
 const ALL_FLAGS = MAP_FLAG.READ | MAP_FLAG.WRITE | MAP_FLAG.MMIO;
 
+/** What is translated where the device offers no INPUT_RANGE. */
+const WHOLE_SPACE = { start: 0n, last: (1n << 64n) - 1n };
+
 /** MAP and UNMAP. Virtio 1.3 §5.13.6.5 and §5.13.6.6. Range ends are inclusive; all halves below are flipped. */
 export class MappingRequests {
   private readonly table: DomainTable;
@@ -31,7 +34,7 @@ export class MappingRequests {
     const beyond = ~((1n << BigInt(settings.physicalBits)) - 1n);
     this.beyondHi = hiOf(beyond);
     this.beyondLo = loOf(beyond);
-    const { start, last } = settings.inputRange;
+    const { start, last } = settings.features.includes('INPUT_RANGE') ? settings.inputRange : WHOLE_SPACE;
     this.input = Int32Array.of(hiOf(start) ^ FLIP, loOf(start) ^ FLIP, hiOf(last) ^ FLIP, loOf(last) ^ FLIP);
   }
 
@@ -96,10 +99,7 @@ export class MappingRequests {
 
   private isTaken(domain: Domain, startHi: number, startLo: number, lastHi: number, lastLo: number): boolean {
     if (this.isMapped(domain, startHi, startLo, lastHi, lastLo)) return true;
-    let checked: ReservedRegions | null = null;
-    for (const { regions } of domain.members) {
-      if (regions === checked) continue;
-      checked = regions;
+    for (const regions of domain.regions.keys()) {
       if (regions.touching(startHi, startLo, lastHi, lastLo) !== -1) return true;
     }
     return false;

@@ -61,7 +61,7 @@ export class Requests {
     this.words.fill(0);
     if (!chain.read(this.words, present)) return -1;
     const type = this.words[0]! & 0xff;
-    if (!this.isOffered(type)) return 0;
+    if (!this.isKnown(type)) return 0;
     this.length = Math.min(present, READABLE[type]!);
     const complete = present >= READABLE[type]!;
     if (type === REQUEST.PROBE) return this.probe(chain, complete);
@@ -69,9 +69,10 @@ export class Requests {
     return chain.write(0, this.tail, TAIL_BYTES) ? TAIL_BYTES : -1;
   }
 
-  private isOffered(type: number): boolean {
+  /** PROBE exists once it is offered, MAP and UNMAP only when negotiated. */
+  private isKnown(type: number): boolean {
     if (type === REQUEST.PROBE) return this.features.probeOffered;
-    if (type === REQUEST.MAP || type === REQUEST.UNMAP) return this.features.mapUnmapOffered;
+    if (type === REQUEST.MAP || type === REQUEST.UNMAP) return this.features.mapUnmap;
     return type === REQUEST.ATTACH || type === REQUEST.DETACH;
   }
 
@@ -102,6 +103,7 @@ export class Requests {
     const { table } = this;
     const domain = table.domain(id);
     const current = table.attachment(endpoint);
+    if (current === undefined && table.crowded) return NOMEM;
     if (domain !== undefined) {
       if (domain.bypass !== bypass) return INVAL;
       if (current?.domain === domain) return OK;

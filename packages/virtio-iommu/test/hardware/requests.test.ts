@@ -44,8 +44,11 @@ describe('framing (virtio 1.3 §5.13.6)', () => {
     expect(rig.status(`${attach(1, 0x10)}ffffffff`)).toBe(S.OK);
   });
 
-  test('a device without MAP_UNMAP knows neither', () => {
-    const rig = start({ features: ['PROBE', 'BYPASS_CONFIG'] });
+  test.each([
+    ['not offered', () => start({ features: ['PROBE', 'BYPASS_CONFIG'] })],
+    ['not negotiated', () => startWithout(2n)],
+  ])('MAP and UNMAP where MAP_UNMAP is %s: unwritten', (_title, make) => {
+    const rig = make();
     expect(rig.status(attach(1, 0x10))).toBe(S.OK);
     expect(rig.send(map(1, 0n, 0xfffn, 0n)).used).toBe(0);
     expect(rig.send(unmap(1, 0n, 0xfffn)).used).toBe(0);
@@ -72,6 +75,17 @@ describe('ATTACH (§5.13.6.3)', () => {
     expect(rig.status(attach(1, 8))).toBe(S.RANGE);
     expect(rig.status(attach(10, 8))).toBe(S.RANGE);
     expect(rig.status(attach(9, 15))).toBe(S.OK);
+  });
+
+  test('ranges that are not offered limit nothing', () => {
+    const limits = { domainRange: { start: 2, last: 9 }, inputRange: { start: 0n, last: 0xfffn } };
+    const rig = start({ ...limits, features: ['MAP_UNMAP'] });
+    expect(rig.status(attach(0xffff_ffff, 0x10))).toBe(S.OK);
+    expect(rig.status(map(0xffff_ffff, 0xffff_ffff_ffff_f000n, 0xffff_ffff_ffff_ffffn, 0n))).toBe(S.OK);
+    const limited = start(limits);
+    expect(limited.status(attach(1, 0x10))).toBe(S.RANGE);
+    expect(limited.status(attach(2, 0x10))).toBe(S.OK);
+    expect(limited.status(map(2, 0x1000n, 0x1fffn, 0n))).toBe(S.RANGE);
   });
 
   test('ids use all 32 bits', () => {
