@@ -34,8 +34,9 @@ function plan(device: VtdDevice, pasid: number, translation: Translation): Attac
 
 function exchange(slot: Slot, old: Attachment | null, next: Attachment | null): void {
   try {
-    if (old !== null && next !== null && slot.swap(old.words, next.words)) {
+    if (old !== null && next !== null && slot.swap(old, next.words)) {
       slot.dropOld(old);
+      slot.settle(next.words);
       return;
     }
     if (old !== null) remove(slot, old);

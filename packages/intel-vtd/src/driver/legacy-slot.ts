@@ -26,10 +26,12 @@ export class LegacySlot implements Slot {
   }
 
   /** The whole entry is 16 bytes. */
-  swap(_old: Words, next: Words): boolean {
+  swap(_old: Attachment, next: Words): boolean {
     for (const entry of this.#entries()) storePair(this.#memory, entry, next);
     return true;
   }
+
+  settle(_next: Words): void {}
 
   hide(words: Words): void {
     for (const entry of this.#entries()) store64(this.#memory, entry, words[1]! | 0, words[0]! & ~1);

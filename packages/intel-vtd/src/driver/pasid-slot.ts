@@ -37,18 +37,28 @@ export class PasidSlot implements Slot {
   }
 
   /**
-   * The third quadword (first-stage fields) lies outside the 16 bytes that change at once. It may change before or after
-   * them while it is ignored: under a second-stage or pass-through entry, SRE excepted.
+   * Hardware fetches an entry in several reads, in any order; only the first 16 bytes change at once. The first-stage
+   * fields lie outside them, so they change while the entry ignores them and nothing remembers or is still fetching an
+   * entry that does not: before, with an invalidation in between, or after ({@link settle}). Between two entries that both
+   * use them there is no such moment.
    */
-  swap(old: Words, next: Words): boolean {
+  swap({ did, words: old }: Attachment, next: Words): boolean {
     const entry = this.#table.entry(this.#pasid);
-    const wasUsed = usesFirstStage(old);
-    const same = old[FIRST]! === next[FIRST]! && old[FIRST + 1]! === next[FIRST + 1]!;
-    if (usesFirstStage(next) && !same && (wasUsed || PASID_ENTRY.get(next, 'SRE'))) return false;
-    if (!wasUsed) this.#storeFirstStage(entry, next);
+    const same = old[FIRST] === next[FIRST] && old[FIRST + 1] === next[FIRST + 1];
+    if (!same && usesFirstStage(next)) {
+      if (usesFirstStage(old) || PASID_ENTRY.get(next, 'SRE')) return false;
+      this.settle(next);
+      const { invalidations } = this.#device.unit;
+      invalidations.pasidEntry(did, this.#pasid);
+      invalidations.sync();
+    }
     storePair(this.#memory, entry, next);
-    if (wasUsed) this.#storeFirstStage(entry, next);
     return true;
+  }
+
+  settle(next: Words): void {
+    const at = this.#table.entry(this.#pasid) + FIRST * 4;
+    store64(this.#memory, at, next[FIRST + 1]! | 0, next[FIRST]! | 0);
   }
 
   hide(words: Words): void {
@@ -78,10 +88,6 @@ export class PasidSlot implements Slot {
     invalidations.pasidEntry(did, this.#pasid);
     invalidations.pasidIotlb(did, this.#pasid);
     invalidations.sync();
-  }
-
-  #storeFirstStage(entry: number, words: Words): void {
-    store64(this.#memory, entry + FIRST * 4, words[FIRST + 1]! | 0, words[FIRST]! | 0);
   }
 
   get #memory() {

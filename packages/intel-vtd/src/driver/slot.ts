@@ -8,10 +8,12 @@ export interface Slot {
   /** Writes the entry, P last. */
   write(words: Words): void;
   /**
-   * Puts `next` in the place of `old` without a moment in which the entry is not present. False, and nothing done, where
-   * the two differ in more than hardware reads at once.
+   * Puts `next` in the place of `old` without a moment in which the entry is not present or half of each. False, and
+   * nothing done, where hardware cannot read the change as one. May wait for an invalidation.
    */
-  swap(old: Words, next: Words): boolean;
+  swap(old: Attachment, next: Words): boolean;
+  /** After a swap, once hardware has forgotten the old entry: clears what the new one ignores. */
+  settle(next: Words): void;
   /** P:=0, the rest stays: hardware may be reading it. */
   hide(words: Words): void;
   wipe(): void;
