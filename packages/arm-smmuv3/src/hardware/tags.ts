@@ -33,6 +33,15 @@ export class Tags {
     return this.map.size;
   }
 
+  /** Tags are below this. */
+  get slots(): number {
+    return this.map.slots;
+  }
+
+  inUse(tag: number): boolean {
+    return this.map.inUse(tag);
+  }
+
   /** The tag's number, or -1 when nothing is cached under it. */
   find(world: World, vmid: number, asid: number, aset: number): number {
     return this.map.find(vmid | (world << 16), (asid << 2) | (aset ? ASET : 0));

@@ -34,7 +34,8 @@ export class TlbInvalidate {
 
   /** All of a world, whatever the VMID. */
   world(world: World): void {
-    for (let vmid = 0; vmid < 0x10000; vmid++) if (this.tags.firstOf(vmid) >= 0) this.vmid(world, vmid);
+    for (let tag = 0; tag < this.tags.slots; tag++)
+      if (this.tags.inUse(tag) && this.tags.worldOf(tag) === world) this.cache.dropTag(tag);
   }
 
   /** Non-global translations of one ASID. */

@@ -17,8 +17,8 @@ export const S1_ROOT = 0x100_0000n;
 export const S2_ROOT = 0x200_0000n;
 const TABLES = 0x1000_0000n;
 
-export type SteFields = Parameters<typeof STE.encode>[0];
-export type CdFields = Parameters<typeof CD.encode>[0];
+export type SteFields = NonNullable<Parameters<typeof STE.encode>[0]>;
+export type CdFields = NonNullable<Parameters<typeof CD.encode>[0]>;
 
 export interface DmaOptions {
   readonly access?: 'read' | 'write' | 'execute';
@@ -224,7 +224,7 @@ export const NESTED_STE: SteFields = { ...S2_STE, ...S1_STE, Config: 7 };
 /** Shifts of a 4 KiB walk from level 0, by the level it ends at. */
 export const WALK_4K = { 3: [39, 30, 21, 12], 2: [39, 30, 21], 1: [39, 30] } as const;
 
-/** Leaf descriptor bits. Stage 1: AF, SH, AP[1], nG; stage 2: AF, SH, S2AP = rw, MemAttr normal. */
-export const S1_PAGE = 0xf43n;
+/** Leaf descriptor bits. Stage 1: AF, SH, AP[1], global; stage 2: AF, SH, S2AP = rw, MemAttr normal. */
+export const S1_PAGE = 0x743n;
 export const S2_PAGE = 0x7ffn;
 export const BLOCK = (page: bigint): bigint => page & ~2n;
