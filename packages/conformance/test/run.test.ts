@@ -189,3 +189,16 @@ describe('the replay without a driver', () => {
     expect(replayDifferences(toyVendor, toyVendor.configs[0]!)).toEqual([]);
   });
 });
+
+test('sections of manuals are cited for cases and areas that exist', () => {
+  const cited = cases.filter(({ spec }) => spec !== undefined);
+  expect(cited.length).toBeGreaterThan(80);
+  for (const { spec } of cited)
+    for (const section of Object.values(spec!)) expect(section).toMatch(/^\S.* \d[\d., ]*$/);
+  const { cases: results } = runConformance({
+    vendors: [virtioIommu],
+    filter: 'unmap/no-stale-translation',
+    config: 'default',
+  });
+  expect(results[0]!.spec).toBe('virtio 1.3 5.13.6.6');
+});

@@ -17,10 +17,11 @@ import { permission } from './permission.ts';
 import { random } from './random.ts';
 import { replace } from './replace.ts';
 import { reserved } from './reserved.ts';
+import { specOf } from './specs.ts';
 import { unmap } from './unmap.ts';
 
 /** The shared suite, in the order a new vendor turns it green. */
-export const cases: readonly Case[] = [
+const suite: readonly Case[] = [
   ...lifecycle,
   ...attach,
   ...replace,
@@ -41,3 +42,9 @@ export const cases: readonly Case[] = [
   ...failure,
   ...random,
 ];
+
+/** The same, each with the places in the manuals that it follows from. */
+export const cases: readonly Case[] = suite.map((one) => {
+  const spec = specOf(one.id);
+  return spec === undefined ? one : { ...one, spec };
+});
