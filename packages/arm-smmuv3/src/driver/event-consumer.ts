@@ -40,10 +40,23 @@ const REASONS: Readonly<Record<number, FaultReasonName>> = {
   [EVENT.F_VMS_FETCH]: 'fetch-abort',
 };
 
+/** Somebody who may take the records of one stream before the host hears of them. */
+export interface EventTaker {
+  /** True: taken. `words` is the record; it must not be changed. */
+  take(words: Uint32Array): boolean;
+}
+
+interface Undelivered {
+  readonly words: Uint32Array;
+  readonly raw: Uint8Array;
+}
+
 /** The event queue, IHI 0070 3.5 and 7: records out of memory, faults to the listener. */
 export class EventConsumer {
   listener: ((fault: FaultRecord) => void) | null = null;
-  private readonly undelivered: FaultRecord[] = [];
+  /** By StreamID. */
+  readonly takers = new Map<number, EventTaker>();
+  private readonly undelivered: Undelivered[] = [];
   private held = 0;
   private readonly ports: DriverPorts;
   private readonly queue: CommandProducer;
@@ -151,7 +164,7 @@ export class EventConsumer {
       throw new IommuError('EIO', 'the event queue lies in memory that aborts');
     const words = bytesToWords(raw);
     this.endStall(words);
-    this.undelivered.push(faultOf(words, raw));
+    this.undelivered.push({ words, raw });
   }
 
   /** A listener that throws does not keep the others' faults from being heard; its error comes out at the end. */
@@ -159,7 +172,8 @@ export class EventConsumer {
     let first: { readonly error: unknown } | null = null;
     while (this.held === 0 && this.undelivered.length > 0) {
       try {
-        this.listener?.(this.undelivered.shift()!);
+        const { words, raw } = this.undelivered.shift()!;
+        if (this.takers.get(words[1]!)?.take(words) !== true) this.listener?.(faultOf(words, raw));
       } catch (error) {
         first ??= { error };
       }

@@ -15,7 +15,7 @@ export interface NestedHost {
 export class NestedDomain implements NestedDomainOps, SmmuDomain {
   readonly kind = 'nested';
   readonly contexts = 'none';
-  private readonly host: NestedHost;
+  readonly host: NestedHost;
   private readonly config: NestedConfig;
   private readonly guest: Uint32Array;
 

@@ -1,4 +1,4 @@
-import { bytesToWords } from '@iommukit/bits';
+import { bytesToWords, wordsToBytes } from '@iommukit/bits';
 import {
   type DeviceHandle,
   ensure,
@@ -12,8 +12,10 @@ import {
   type ViommuOps,
 } from '@iommukit/core';
 import { COMMAND_BYTES } from '../format/commands.ts';
+import type { EventTaker } from './event-consumer.ts';
 import { BATCH } from './features.ts';
 import { COMMAND, type GuestTranslation, rewriteCommand } from './guest-commands.ts';
+import { guestEvent } from './guest-events.ts';
 import { parseGuestSte } from './guest-ste.ts';
 import { type Master, masterOf } from './master.ts';
 import { NestedDomain, type NestedHost } from './nested-domain.ts';
@@ -24,12 +26,16 @@ const COMMAND_WORDS = COMMAND_BYTES / 4;
 /** A chunk and its SYNC are one batch. */
 const CHUNK = BATCH - 1;
 
+/** Type of event records in the user API. */
+const EVENTS_ARM_SMMUV3 = 1;
+
 /** A guest's view of this unit: its StreamIDs, over the stage 2 of its virtual machine. */
-export class Viommu implements ViommuOps, NestedHost {
+export class Viommu implements ViommuOps, NestedHost, EventTaker {
   readonly parent: PagingDomain;
   private readonly smmu: Smmu;
   private readonly masters = new Map<bigint, Master>();
   private readonly guest: GuestTranslation;
+  private listener: ((type: number, payload: Uint8Array) => void) | null = null;
 
   constructor(smmu: Smmu, parent: PagingDomain) {
     this.smmu = smmu;
@@ -59,14 +65,33 @@ export class Viommu implements ViommuOps, NestedHost {
       `virtual StreamID ${virtualId} or its device`,
     );
     this.masters.set(virtualId, master);
+    this.smmu.events.takers.set(master.sids[0]!, this);
   }
 
   clearVirtualId(device: DeviceHandle): void {
-    for (const [virtualId, master] of this.masters) if (master === device) this.masters.delete(virtualId);
+    const master = masterOf(this.smmu, device);
+    const virtualId = this.virtualIdOf(master);
+    if (virtualId === null) return;
+    this.masters.delete(virtualId);
+    this.smmu.events.takers.delete(master.sids[0]!);
   }
 
   knows(master: Master): boolean {
-    return [...this.masters.values()].includes(master);
+    return this.virtualIdOf(master) !== null;
+  }
+
+  onEvent(listener: ((type: number, payload: Uint8Array) => void) | null): void {
+    this.listener = listener;
+  }
+
+  /** Hands a record of a device in the guest's hands to the guest, with the guest's StreamID in it. */
+  take(words: Uint32Array): boolean {
+    const entry = [...this.masters].find(([, { sids }]) => sids[0] === words[1]);
+    if (this.listener === null || entry === undefined) return false;
+    const [virtualId, { domain }] = entry;
+    if (!(domain instanceof NestedDomain && domain.host === this)) return false;
+    const event = guestEvent(words, Number(BigInt.asUintN(32, virtualId)));
+    return event !== null && this.tell(wordsToBytes(event));
   }
 
   /**
@@ -81,6 +106,22 @@ export class Viommu implements ViommuOps, NestedHost {
   }
 
   free(): void {}
+
+  private virtualIdOf(master: Master): bigint | null {
+    for (const [virtualId, known] of this.masters) if (known === master) return virtualId;
+    return null;
+  }
+
+  /** False when nobody listens for this type: the host keeps the record. */
+  private tell(payload: Uint8Array): boolean {
+    try {
+      this.listener?.(EVENTS_ARM_SMMUV3, payload);
+      return true;
+    } catch (error) {
+      if (isIommuError(error) && error.errno === 'EOPNOTSUPP') return false;
+      throw error;
+    }
+  }
 
   private carryOut(request: NativeInvalidation): InvalidationResult {
     let done = 0;

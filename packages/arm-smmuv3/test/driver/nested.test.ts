@@ -1,6 +1,7 @@
 import { hexToBytes } from '@iommukit/bits';
-import type { NativeData, NativeInvalidation, ViommuOps } from '@iommukit/core';
+import { IommuError, type NativeData, type NativeInvalidation, type ViommuOps } from '@iommukit/core';
 import { describe, expect, test } from 'vitest';
+import type { Viommu } from '../../src/driver/viommu.ts';
 import { smmuGuestKit } from '../../src/guest/guest-kit.ts';
 import { errnoOf, rigOf, SYNC } from './rig.ts';
 import { CAPTURE_A, NESTING } from './scripted-smmu.ts';
@@ -184,5 +185,51 @@ describe('guest commands', () => {
   test('ATC_INV has nothing to do without ATS', () => {
     const { issued } = withGuest();
     expect(issued(commands('40000000420000003400000000000000'))).toEqual([]);
+  });
+});
+
+describe('events of a guest’s devices', () => {
+  const fault = (code: string, flags = '08020000', sid = '08000000'): string =>
+    `${code}000000${sid}00000000${flags}`.padEnd(64, '0');
+
+  function listening() {
+    const made = rig();
+    const viommu = made.viommu as Viommu;
+    const host: string[] = [];
+    const guest: string[] = [];
+    made.driver.onFault(({ name }) => host.push(name));
+    viommu.onEvent((type, payload) => guest.push(`${type}:${Buffer.from(payload).toString('hex')}`));
+    made.viommu.setVirtualId(made.handle, 0x1234n);
+    const attach = (): void =>
+      made.viommu.allocNested(made.handle, 0, ste(0x4000_000bn)).attach(made.handle, made.driver.blocked);
+    return { ...made, viommu, host, guest, attach };
+  }
+
+  test('its own faults go to the guest under its own StreamID, stage 2 and unknown ones stay with the host', () => {
+    const { smmu, host, guest, attach } = listening();
+    attach();
+    for (const code of ['04', '06', '08', '0a', '10', '11', '12', '13']) smmu.raiseEvents(fault(code));
+    expect(guest).toEqual(
+      ['04', '06', '08', '0a', '10', '11', '12', '13'].map((code) => `1:${fault(code, '08020000', '34120000')}`),
+    );
+    expect(host).toEqual([]);
+    smmu.raiseEvents(fault('10', '88020000'), fault('0b'), fault('03'));
+    expect(host).toEqual(['F_TRANSLATION', 'F_WALK_EABT', 'F_STE_FETCH']);
+  });
+
+  test('without a nested domain, a listener or a queue for the type the host hears them', () => {
+    const { smmu, driver, handle, viommu, parent, host, guest, attach } = listening();
+    smmu.raiseEvents(fault('10'));
+    attach();
+    viommu.onEvent(() => {
+      throw new IommuError('EOPNOTSUPP', 'no such queue');
+    });
+    smmu.raiseEvents(fault('11'));
+    viommu.onEvent(null);
+    smmu.raiseEvents(fault('12'));
+    parent.attach(handle, driver.blocked);
+    viommu.clearVirtualId(handle);
+    smmu.raiseEvents(fault('13'));
+    expect([host, guest]).toEqual([['F_TRANSLATION', 'F_ADDR_SIZE', 'F_ACCESS', 'F_PERMISSION'], []]);
   });
 });
