@@ -1,8 +1,15 @@
-import { type DriverPorts, ensure, type FaultRecord, IommuError, type UnitDescription } from '@iommukit/core';
+import {
+  type DriverPorts,
+  ensure,
+  type FaultRecord,
+  IommuError,
+  isIommuError,
+  type UnitDescription,
+} from '@iommukit/core';
 import { QUEUE, STATUS } from '../format/registers.ts';
 import type { VirtioDevice } from './device.ts';
 import { DomainIds } from './domain-ids.ts';
-import { EventConsumer } from './event-consumer.ts';
+import { EventConsumer, type RawFault } from './event-consumer.ts';
 import { toRecord } from './faults.ts';
 import { VirtioMmio } from './mmio.ts';
 import { type DeviceFacts, negotiate } from './probe.ts';
@@ -28,6 +35,7 @@ export class Unit {
   readonly #events: EventConsumer;
   readonly #faults: FaultRecord[] = [];
   #depth = 0;
+  #deaf = false;
 
   /** ENODEV, ETIMEDOUT, ENOMEM; leaves the device reset and no memory behind. */
   constructor(ports: DriverPorts, description: UnitDescription) {
@@ -103,10 +111,22 @@ export class Unit {
 
   #interrupt(): void {
     if (this.#mmio.takeInterrupts() === 0) return;
-    for (const raw of this.#events.drain()) {
+    for (const raw of this.#takeReports()) {
       this.#faults.push(toRecord(raw, this.devices.get(raw.fields.endpoint)));
     }
     this.#deliver();
+  }
+
+  /** A broken event queue has nobody to tell: reports stop, requests go on. */
+  #takeReports(): readonly RawFault[] {
+    if (this.#deaf) return [];
+    try {
+      return this.#events.drain();
+    } catch (error) {
+      if (!isIommuError(error)) throw error;
+      this.#deaf = true;
+      return [];
+    }
   }
 
   #deliver(): void {

@@ -1,5 +1,6 @@
 import { hexToBytes } from '@iommukit/bits';
 import { ALLOC, type FaultRecord, isIommuError, newGather, PROT } from '@iommukit/core';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { attach, detach, map, probe, S, unmap } from '../hardware/rig.ts';
 import {
@@ -372,5 +373,68 @@ describe('fault reports', () => {
     hardware.event(hexToBytes(hex), length);
     if (want === null) expect(seen).toEqual([]);
     else expect(seen).toEqual([expect.objectContaining(want)]);
+  });
+
+  test('a report in a buffer the device never had silences reports, and nothing else', () => {
+    const { hardware, seen, domain } = listening();
+    hardware.event(REPORT, 24, 77);
+    hardware.event(REPORT, 24, 0);
+    expect(seen).toEqual([]);
+    domain.mapPages(0n, 0n, 0x1000n, 1, RW);
+    domain.syncMap(0n, 0x1000n);
+  });
+});
+
+describe('a device that answers at random', () => {
+  const RUNS = Number(process.env.IOMMUKIT_FUZZ_RUNS ?? 20_000);
+  const answer = fc.record({
+    bytes: fc.oneof(
+      fc.constant<number[]>([0, 0, 0, 0]),
+      fc.array(fc.integer({ min: 0, max: 10 }), { maxLength: 4 }),
+      fc.array(fc.integer({ min: 0, max: 255 }), { minLength: 68, maxLength: 68 }),
+    ),
+    used: fc.option(fc.constantFrom(0, 3, 4, 5, 68, 0xffff_ffff), { nil: undefined, freq: 5 }),
+    id: fc.option(fc.constantFrom(0, 1, 2, 3, 0xffff_ffff), { nil: undefined, freq: 10 }),
+  });
+  const report = fc.tuple(
+    fc.uint8Array({ minLength: 24, maxLength: 24 }),
+    fc.constantFrom(0, 23, 24, 0xffff_ffff),
+    fc.nat(20),
+  );
+
+  test('makes the driver throw IommuError or work, and gives back every page at the end', () => {
+    fc.assert(
+      fc.property(
+        fc.array(answer, { minLength: 1, maxLength: 12 }),
+        fc.array(report, { maxLength: 3 }),
+        (answers, reports) => {
+          const hardware = new ScriptedDevice({
+            answer: (_hex, nth) => {
+              const { bytes, used, id } = answers[nth % answers.length]!;
+              return { bytes, ...(used === undefined ? {} : { used }), ...(id === undefined ? {} : { id }) };
+            },
+          });
+          const { driver } = hardware;
+          driver.probe();
+          driver.onFault(() => {});
+          errnoOf(() => {
+            const handle = driver.probeDevice(device(8, 9));
+            const domain = driver.allocPaging(handle, 0, null);
+            errnoOf(() => domain.attach(handle, driver.blocked));
+            domain.mapPages(0n, 0n, 0x1000n, 1, RW);
+            errnoOf(() => domain.syncMap(0n, 0x1000n));
+            const gather = newGather();
+            domain.unmapPages(0n, 0x1000n, gather);
+            errnoOf(() => domain.syncUnmap(gather));
+            errnoOf(() => driver.identity.attach(handle, domain));
+            errnoOf(() => driver.blocked.attach(handle, driver.identity));
+          });
+          for (const [bytes, length, id] of reports) hardware.event(bytes, length, id);
+          driver.release();
+          expect(hardware.pages.livePages).toBe(0);
+        },
+      ),
+      { numRuns: RUNS },
+    );
   });
 });
