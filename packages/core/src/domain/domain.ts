@@ -2,6 +2,7 @@ import { ensure } from '../error/errno.ts';
 import type { DomainOps, NestedDomainOps, StaticDomainOps } from '../ops/domain.ts';
 import type { DeviceHandle, IommuDriver } from '../ops/driver.ts';
 import type { InvalidationResult, NativeInvalidation } from '../ops/types.ts';
+import type { PageRequestHandler } from '../system/page-requests.ts';
 import type { PagingDomain } from './paging-domain.ts';
 import type { Viommu } from './viommu.ts';
 
@@ -10,6 +11,8 @@ export abstract class Domain<O extends DomainOps = DomainOps> {
   readonly ops: O;
   /** The driver that made the domain; only its devices can be attached. */
   readonly owner: IommuDriver;
+  /** Takes the page requests made through this domain; null = they are answered INVALID. */
+  onPageRequest: PageRequestHandler | null = null;
   #users = 0;
   #freed = false;
 

@@ -85,12 +85,21 @@ export class PagingDomain extends Domain<PagingDomainOps> {
 
   /** Leaves written in `[iova, iova + size)` since the last clear; clears them and invalidates, unless `keep`. */
   readDirty(iova: bigint, size: bigint, keep = false): { iova: bigint; size: bigint }[] {
+    const dirty: { iova: bigint; size: bigint }[] = [];
+    this.eachDirty(iova, size, keep, (at, length) => dirty.push({ iova: at, size: length }));
+    return dirty;
+  }
+
+  /** The same without a list: calls `report` for each leaf, ascending. */
+  eachDirty(iova: bigint, size: bigint, keep: boolean, report: (iova: bigint, size: bigint) => void): void {
     const { ops } = this;
     ensure(ops.readAndClearDirty !== undefined, 'EOPNOTSUPP', 'the domain does not track dirty pages');
-    const dirty: { iova: bigint; size: bigint }[] = [];
-    ops.readAndClearDirty(iova, size, keep, (at, length) => dirty.push({ iova: at, size: length }));
-    if (!keep && dirty.length > 0) ops.flushAll();
-    return dirty;
+    let any = false;
+    ops.readAndClearDirty(iova, size, keep, (at, length) => {
+      any = true;
+      report(at, length);
+    });
+    if (!keep && any) ops.flushAll();
   }
 
   /**

@@ -72,6 +72,41 @@ export interface ViommuOps {
   /** Native commands as the guest wrote them. */
   invalidate(request: NativeInvalidation): InvalidationResult;
   free(): void;
+
+  /** Events of the guest's devices in the vendor's format; one listener. It throws EOPNOTSUPP where nobody asked for
+   *  events of that type, EINVAL for an empty payload. */
+  onEvent?(listener: ((type: number, payload: Uint8Array) => void) | null): void;
+  /** Memory of the unit that a VMM maps into its guest. */
+  readonly regions?: readonly ExportedRegion[];
+  /** What the VMM is told about the new vIOMMU; `offsets` are what names the {@link regions}, in order. Written over the
+   *  data it passed, as far as that is long. */
+  reply?(offsets: readonly bigint[]): Uint8Array;
+  /** Whether hardware queues of a type exist. Goes with {@link createQueue}. */
+  supportsQueue?(type: number): boolean;
+  /** Lets hardware read a queue in guest memory by itself; the memory is pinned while the queue lives. EINVAL: index out
+   *  of range, bad length; EEXIST: index in use; EIO: a queue it builds on is missing. */
+  createQueue?(type: number, index: number, memory: QueueMemory): HwQueueOps;
+}
+
+/** Whole pages of a unit. */
+export interface ExportedRegion {
+  /** Physical address. */
+  readonly address: bigint;
+  /** The live contents. */
+  readonly bytes: Uint8Array;
+}
+
+export interface QueueMemory {
+  /** In the nesting parent's address space. */
+  readonly iova: bigint;
+  readonly pa: bigint;
+  readonly length: bigint;
+}
+
+export interface HwQueueOps {
+  /** A queue of the same vIOMMU and type that must outlive this one. */
+  readonly dependsOn?: HwQueueOps | null;
+  free(): void;
 }
 
 export type DomainOps = StaticDomainOps | PagingDomainOps | NestedDomainOps;

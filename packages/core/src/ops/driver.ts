@@ -2,6 +2,7 @@ import type { FaultRecord } from '../fault/record.ts';
 import type { DeviceDescription } from '../ports/discovery.ts';
 import type { Capability, DeviceCapability } from './capability.ts';
 import type { NestedDomainOps, PagingDomainOps, StaticDomainOps, ViommuOps } from './domain.ts';
+import type { PageRequest, PageResponse } from './page-request.ts';
 import type { NativeData, ReservedRegion } from './types.ts';
 
 /** A device as its driver knows it after {@link IommuDriver.probeDevice}. Opaque to the core. */
@@ -9,6 +10,14 @@ export interface DeviceHandle {
   readonly description: DeviceDescription;
   /** Number of PASIDs usable here (device and unit together); 0 = none. */
   readonly maxPasids: number;
+}
+
+/** Where a driver hands page requests to, one record at a time, in the unit's order. */
+export interface PageRequestSink {
+  /** False: nobody handles it; it was answered INVALID through {@link IommuDriver.respond}. */
+  report(device: DeviceHandle, request: PageRequest): boolean;
+  /** The unit's queue overflowed: requests of unfinished groups are forgotten. */
+  discardPartial(device: DeviceHandle): void;
 }
 
 /**
@@ -50,6 +59,19 @@ export interface IommuDriver {
   allocNested?(device: DeviceHandle, parent: PagingDomainOps, flags: number, data: NativeData): NestedDomainOps;
   /** A virtual IOMMU on a nesting parent. Absent, or unknown type: EOPNOTSUPP. */
   allocViommu?(device: DeviceHandle, parent: PagingDomainOps, type: number, data: NativeData | null): ViommuOps;
+
+  /** Whether {@link allocViommu} knows a type for this device. Absent: ask by allocating. */
+  supportsViommu?(device: DeviceHandle, type: number): boolean;
+  /** True: paging domains take neither flags nor data, so the user API refuses them before asking. */
+  readonly plainPagingOnly?: boolean;
+
+  /** Page requests of devices. Absent: the unit takes none. One subscriber; called outside any operation. */
+  onPageRequest?(sink: PageRequestSink | null): void;
+  /** Answers a page-request group. Goes with {@link onPageRequest}. */
+  respond?(device: DeviceHandle, response: PageResponse): void;
+  /** Page requests of PASIDs without a domain of their own belong to the device's nested domain: the guest keeps the
+   *  PASID table. */
+  readonly userPasidTable?: boolean;
 
   /** Delivers the faults the unit reports, in the unit's order. One subscriber; called outside any operation. */
   onFault(listener: ((fault: FaultRecord) => void) | null): void;

@@ -28,6 +28,9 @@ export interface DeviceDescription {
   readonly pasidBits: number;
   readonly ats: boolean;
   readonly pri: boolean;
+  /** Its requests with PASID may ask for execution, or for privileged access. */
+  readonly pasidExec?: boolean;
+  readonly pasidPriv?: boolean;
   /** Firmware says its DMA cannot be made non-coherent (IORT CANWBS). */
   readonly coherent: boolean;
   /** Devices with the same word cannot be isolated from each other and share one group; null = a group of its own. */

@@ -1,10 +1,11 @@
 import { StaticDomain } from '../domain/domain.ts';
 import { ensure } from '../error/errno.ts';
 import type { FaultRecord } from '../fault/record.ts';
-import type { IommuDriver } from '../ops/driver.ts';
+import type { DeviceHandle, IommuDriver } from '../ops/driver.ts';
 import type { DeviceDescription } from '../ports/discovery.ts';
 import { Device } from './device.ts';
 import { Group } from './group.ts';
+import { PageRequestRouter } from './page-requests.ts';
 
 /** A fault with the device it came from; null when no known device has the id. */
 export interface ReportedFault {
@@ -36,6 +37,7 @@ export class IommuSystem {
     ensure(!this.#units.has(driver), 'EEXIST', 'the unit is known already');
     driver.probe();
     driver.onFault((record) => this.#report(driver, record));
+    driver.onPageRequest?.(new PageRequestRouter(driver, (handle) => this.#deviceOf(handle)));
     this.#units.set(driver, {
       identity: new StaticDomain(driver, driver.identity),
       blocked: new StaticDomain(driver, driver.blocked),
@@ -49,6 +51,7 @@ export class IommuSystem {
     ensure(!used, 'EBUSY', 'devices are still behind the unit');
     this.#units.delete(driver);
     driver.onFault(null);
+    driver.onPageRequest?.(null);
     driver.release();
   }
 
@@ -113,6 +116,11 @@ export class IommuSystem {
       group.blocked.ops.attachPasid?.(device.handle, pasid, group.domainOf(pasid).ops);
     }
     group.blocked.ops.attach(device.handle, group.domain.ops);
+  }
+
+  #deviceOf(handle: DeviceHandle): Device | null {
+    for (const device of this.#devices) if (device.handle === handle) return device;
+    return null;
   }
 
   #owner(driver: IommuDriver, id: number): Device | null {
