@@ -13,6 +13,8 @@ export interface ConformanceOptions {
   readonly filter?: string | undefined;
   /** Only configurations of this name. */
   readonly config?: string | undefined;
+  /** 'none': the hardware forgets everything before each request; what fails only with caches is an invalidation. */
+  readonly caches?: 'kept' | 'none' | undefined;
   /** The `index`-th (from 1) of `count` parts. */
   readonly shard?: { readonly index: number; readonly count: number } | undefined;
   /** Called after each case, in the order they run. */
@@ -56,18 +58,32 @@ export function listCases(filter?: string): CaseListing[] {
 }
 
 /** What a run consists of, in its order. */
-export function jobsOf({ vendors, filter, config, shard }: ConformanceOptions): Job[] {
+export function jobsOf({ vendors, filter, config, caches, shard }: ConformanceOptions): Job[] {
   const { index, count } = shard ?? { index: 1, count: 1 };
   if (!(Number.isInteger(index) && Number.isInteger(count) && index >= 1 && index <= count))
     throw new RangeError(`shard ${index}/${count} does not exist`);
   const selected = selectCases(filter);
-  const jobs = vendors.flatMap((vendor) =>
+  const chosen = caches === 'none' ? vendors.map(withoutCaches) : vendors;
+  const jobs = chosen.flatMap((vendor) =>
     vendor.configs
       .filter(({ name }) => config === undefined || name === config)
       .flatMap((one) => selected.map((testCase) => ({ vendor, config: one, case: testCase }))),
   );
   return jobs.filter((_, i) => i % count === index - 1);
 }
+
+const withoutCaches = (vendor: VendorPlugin): VendorPlugin => ({
+  ...vendor,
+  createHardware(ports, config) {
+    const hardware = vendor.createHardware(ports, config);
+    const translate = hardware.translate.bind(hardware);
+    hardware.translate = (request, answer) => {
+      hardware.dropCaches();
+      translate(request, answer);
+    };
+    return hardware;
+  },
+});
 
 function selectCases(filter?: string): readonly Case[] {
   if (filter === undefined) return allCases;

@@ -135,6 +135,21 @@ describe('runConformance', () => {
     expect(results.filter(({ vendor }) => vendor === 'toy').every(({ status }) => status === 'pass')).toBe(true);
   });
 
+  test('without caches a forgotten invalidation goes unnoticed, which is what tells it from other mistakes', () => {
+    const forgetful = mutateDriver(toyVendor, (driver) => {
+      const alloc = driver.allocPaging.bind(driver);
+      driver.allocPaging = (...args) => {
+        const domain = alloc(...args);
+        domain.syncUnmap = () => {};
+        return domain;
+      };
+    });
+    const options = { vendors: [forgetful], filter: 'unmap/neighbours-stay', config: 'everything' };
+    expect(runConformance(options).summary.fail).toBe(1);
+    expect(runConformance({ ...options, caches: 'none' }).summary.fail).toBe(0);
+    expect(runConformance({ vendors: [toyVendor], config: 'everything', caches: 'none' }).summary.fail).toBe(0);
+  });
+
   test('a failure names the schedule it needs', () => {
     const hasty = mutateDriver(toyVendor, (driver) => {
       const probe = driver.probe.bind(driver);

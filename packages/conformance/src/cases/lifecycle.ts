@@ -64,13 +64,19 @@ export const lifecycle = casesOf('lifecycle', [
     needs: [],
     run(rig) {
       const { driver } = rig.unit;
+      const first = scene(rig);
+      first.device.reaches(first.iova, first.pa);
+      rig.unplug(first.device);
+      first.domain.free();
       const before = [...driver.capabilities].sort();
       rig.system.removeUnit(driver);
       equal(rig.machine.pages.livePages, 0, 'pages a released unit still holds');
       rig.system.addUnit(driver);
       same([...driver.capabilities].sort(), before, 'capabilities the second time');
-      const { device, iova, pa } = scene(rig);
+      rig.device('a').refused('read', BASE, { reported: 'blocked' });
+      const { device, page, iova, pa } = scene(rig);
       device.reaches(iova, pa);
+      device.refused('read', iova + page, { reason: 'not-present' });
     },
   },
   {

@@ -249,4 +249,27 @@ export const map = casesOf('map', [
       for (let i = 0n; i < 4096n; i += 61n) device.refused('read', iova + i * page, { reason: 'not-present' });
     },
   },
+  {
+    id: 'many-mappings',
+    title: '600 mappings of one page each, made and unmade in no order, each where it belongs',
+    needs: [],
+    run(rig) {
+      const device = rig.device('a');
+      const domain = device.attached();
+      const page = domain.granule;
+      const count = 600;
+      const at = (i: number) => BASE + page * 2n * BigInt((i * 277) % count);
+      const pa = rig.ram.take(page * BigInt(count), page);
+      const to = (i: number) => pa + page * BigInt(i);
+      for (let i = 0; i < count; i++) domain.map(at(i), to(i), page, RW);
+      for (let i = 0; i < count; i += 7) device.reads(at(i), to(i));
+      for (let i = 1; i < count; i += 3) equal(domain.unmap(at(i), page), page, 'bytes unmapped');
+      for (let i = 0; i < count; i++) equal(domain.iovaToPhys(at(i)), i % 3 === 1 ? null : to(i), 'physical address');
+      for (let i = 0; i < count; i += 5)
+        if (i % 3 === 1) device.refused('read', at(i), { reason: 'not-present' });
+        else device.reads(at(i), to(i));
+      for (let i = count - 1; i >= 0; i--) equal(domain.unmap(at(i), page), i % 3 === 1 ? 0n : page, 'bytes unmapped');
+      for (let i = 0; i < count; i += 11) device.refused('write', at(i), { reason: 'not-present' });
+    },
+  },
 ]);

@@ -43,6 +43,7 @@ export const pasid = casesOf('pasid', [
       const pa = rig.ram.take(page, page);
       domain.map(BASE, pa, page, RW);
       device.reaches(BASE, pa);
+      device.refused('read', BASE, { pasid: FIRST, reported: 'any' });
       refuses('EOPNOTSUPP', () => device.device.allocPaging(ALLOC.PASID), 'a domain for PASIDs');
     },
   },
