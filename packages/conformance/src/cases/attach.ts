@@ -161,11 +161,14 @@ export const attach = casesOf('attach', [
     needs: ['identity-passthrough'],
     run(rig) {
       const a = rig.device('a');
-      const pa = rig.ram.take(0x1000n);
+      const places = [rig.ram.take(0x1000n), rig.ram.takeHigh(0x1000n)];
       a.attach(a.device.group.identity);
-      a.reaches(pa, pa);
+      for (const pa of places) {
+        a.reaches(pa, pa);
+        a.reaches(pa + 0xff8n, pa + 0xff8n);
+      }
       a.detach();
-      a.refused('read', pa, { reported: 'blocked' });
+      for (const pa of places) a.refused('read', pa, { reported: 'blocked' });
     },
     without(rig) {
       const a = rig.device('a');

@@ -237,6 +237,32 @@ export const map = casesOf('map', [
     },
   },
   {
+    id: 'above-4-gib',
+    title: 'both halves of an address count, on either side of the translation',
+    needs: [],
+    run(rig) {
+      const device = rig.device('a');
+      const domain = device.attached();
+      const page = domain.granule;
+      const high = 0x17_4000_0000n;
+      const places: readonly [bigint, bigint][] = [
+        [BASE, rig.ram.takeHigh(page, page)],
+        [high, rig.ram.take(page, page)],
+        [high + page, rig.ram.takeHigh(page, page)],
+        [BASE + page, rig.ram.take(page, page)],
+      ];
+      for (const [iova, pa] of places) domain.map(iova, pa, page, RW);
+      for (let round = 0; round < 2; round++) for (const [iova, pa] of places) device.reaches(iova + 8n, pa + 8n);
+      for (const [iova, pa] of places) equal(domain.iovaToPhys(iova), pa, 'physical address');
+      equal(domain.unmap(high, page), page, 'bytes unmapped');
+      device.refused('read', high, { reason: 'not-present' });
+      device.reaches(BASE, places[0]![1]);
+      equal(domain.unmap(BASE, page), page, 'bytes unmapped');
+      device.refused('write', BASE, { reason: 'not-present' });
+      device.reaches(high + page, places[2]![1]);
+    },
+  },
+  {
     id: 'many-pages',
     title: '4096 pages, each where it belongs',
     needs: [],

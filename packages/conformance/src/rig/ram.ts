@@ -5,7 +5,7 @@ import { CaseFailure, hex } from '../expect.ts';
 const LOW = { next: 0x8000_0000n, end: 0xe000_0000n };
 /** Blocks of this size and more come from above 4 GiB. */
 const BIG = 0x800_0000n;
-const HIGH = { next: 0x1_0000_0000n, end: 0x10_0000_0000n };
+const HIGH = { next: 0x5_6000_0000n, end: 0x10_0000_0000n };
 
 /** Hands out RAM and marks it, so that a DMA shows which byte it reached. */
 export class Ram {
@@ -20,11 +20,12 @@ export class Ram {
 
   /** `bytes` of RAM, aligned to `align` (a power of two). Never given back. */
   take(bytes: bigint, align: bigint = 0x1000n): bigint {
-    const region = bytes >= BIG ? this.#high : this.#low;
-    const pa = (region.next + align - 1n) & ~(align - 1n);
-    if (pa + bytes > region.end) throw new CaseFailure(`the rig has no ${hex(bytes)} bytes of RAM left`);
-    region.next = pa + bytes;
-    return pa;
+    return this.#carve(bytes >= BIG ? this.#high : this.#low, bytes, align);
+  }
+
+  /** The same above 4 GiB, with no half of the address zero. */
+  takeHigh(bytes: bigint, align: bigint = 0x1000n): bigint {
+    return this.#carve(this.#high, bytes, align);
   }
 
   /** Eight bytes that stand nowhere else, written at `pa`. */
@@ -49,5 +50,12 @@ export class Ram {
 
   write(pa: bigint, bytes: Uint8Array): void {
     if (!this.#memory.writeBytes(pa, bytes)) throw new CaseFailure(`RAM at ${hex(pa)} does not answer`);
+  }
+
+  #carve(region: { next: bigint; end: bigint }, bytes: bigint, align: bigint): bigint {
+    const pa = (region.next + align - 1n) & ~(align - 1n);
+    if (pa + bytes > region.end) throw new CaseFailure(`the rig has no ${hex(bytes)} bytes of RAM left`);
+    region.next = pa + bytes;
+    return pa;
   }
 }
