@@ -63,18 +63,11 @@ export const decoder: NativeDecoder = {
     return {
       kind,
       name: layout === null || problems.length > 0 ? 'UNKNOWN' : layout.name,
-      fields: layout === null ? {} : named(layout, words),
+      fields: layout?.decode(words) ?? {},
+      labels: layout?.labels(words) ?? {},
       raw: bytesToHex(bytes),
       reserved: layout === null ? [] : layout.reserved(words).map((r) => `[${r.msb}:${r.lsb}]=${hex(r.value)}`),
       problems,
     };
   },
 };
-
-/** Field values, encodings by their mnemonic where they have one. */
-function named(layout: Layout, words: Uint32Array): Record<string, boolean | number | bigint | string> {
-  const fields: Record<string, boolean | number | bigint | string> = {};
-  for (const [key, value] of Object.entries(layout.decode(words)))
-    fields[key] = (typeof value === 'number' ? layout.fields[key]!.names[value] : undefined) ?? value;
-  return fields;
-}

@@ -30,6 +30,7 @@ const num = reader(CMD_TLBI_NH_VA.fields.NUM);
 const scale = reader(CMD_TLBI_NH_VA.fields.SCALE);
 const ttl = reader(CMD_TLBI_NH_VA.fields.TTL);
 const tg = reader(CMD_TLBI_NH_VA.fields.TG);
+const tlbiLeaf = reader(CMD_TLBI_NH_VA.fields.Leaf);
 const resp = reader(CMD_PRI_RESP.fields.Resp);
 const atcSize = reader(CMD_ATC_INV.fields.Size);
 const cs = reader(CMD_SYNC.fields.CS);
@@ -95,6 +96,7 @@ export function commandSet(parts: CommandParts): readonly (Command | undefined)[
     const ranged = unit.features.ril && tg(words, 0) !== 0;
     range.granuleLg2 = ranged ? TG_LG2[tg(words, 0)]! : 0;
     range.level = ranged ? levelHint(words) : 0;
+    range.leafOnly = tlbiLeaf(words, 0) === 1;
     const unitPages = ranged ? 2 ** (range.granuleLg2 - 12) : 1;
     const page = pageOf(input ? (words[3]! << 8) >> 8 : words[3]!, words[2]!);
     range.first = Math.floor(page / unitPages) * unitPages;

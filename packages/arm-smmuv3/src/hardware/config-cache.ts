@@ -46,13 +46,13 @@ export class ConfigCache {
   readonly l1std: DescriptorCache;
   /** L1CDs by stream slot and index. */
   readonly l1cd: DescriptorCache;
+  /** The stream asked for last: devices send many requests in a row. */
+  recent: StreamConfig | null = null;
   private readonly tags: Tags;
   private readonly streamMap: PairMap;
   private readonly contextMap: PairMap;
   private readonly streams: StreamConfig[] = [];
   private readonly contexts: ContextConfig[] = [];
-  /** The stream asked for last: devices send many requests in a row. */
-  private recent: StreamConfig | null = null;
   /** The stream slot of each context. */
   private readonly owners: number[] = [];
 

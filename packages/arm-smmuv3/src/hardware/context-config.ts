@@ -51,6 +51,8 @@ export class Half {
   had = false;
   /** Unprivileged accesses fault as if nothing were mapped. */
   e0pd = false;
+  /** Enabled, with neither TBI nor E0PD. */
+  plain = false;
 }
 
 /** A context descriptor as the model keeps it: judged, taken apart into integers. Reused, never handed out. */
@@ -115,6 +117,7 @@ function loadHalf(half: Half, words: Int32Array, index: 0 | 1, world: ContextWor
   half.enabled = halfEnabled(words, index, world);
   half.tbi = tbi[index](words, 0) === 1;
   half.e0pd = features.e0pd && !world.el2 && e0pd[index](words, 0) === 1;
+  half.plain = half.enabled && !half.tbi && !half.e0pd;
   if (!half.enabled) return;
   const granule = halfGranule(words, index);
   half.granuleLg2 = granule;
@@ -129,4 +132,11 @@ function loadHalf(half: Half, words: Int32Array, index: 0 | 1, world: ContextWor
   half.had = features.had && had[index](words, 0) === 1;
   half.ttbHi = words[3 + 2 * index]! & 0x00ff_ffff;
   half.ttbLo = words[2 + 2 * index]! & -Math.max(8 << rootBits, half.outputBits > 48 ? 64 : 16);
+}
+
+/** VA bits above the half's input size must all equal bit 55 (`sign` is 0 or -1); TBI has been applied. */
+export function outOfRange(half: Half, hi: number, lo: number, sign: number): boolean {
+  const bits = half.inputBits;
+  const high = hi ^ sign;
+  return bits >= 32 ? high >>> (bits - 32) !== 0 : high !== 0 || (lo ^ sign) >>> bits !== 0;
 }

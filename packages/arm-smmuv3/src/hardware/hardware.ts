@@ -32,9 +32,10 @@ export type Identification = Readonly<
   Partial<Record<'IDR0' | 'IDR1' | 'IDR2' | 'IDR3' | 'IDR4' | 'IDR5' | 'IIDR' | 'AIDR', bigint>>
 >;
 
-/** Most streams and contexts, and most translations, that are ever cached. */
+/** Most streams and contexts, translations, and tables of translations, that are ever cached. */
 const CONFIG_LIMIT = 1 << 16;
 const TRANSLATION_LIMIT = 1 << 20;
+const TABLE_LIMIT = 1 << 16;
 const TAG_LIMIT = 1 << 21;
 
 /** The hardware half of one SMMUv3: ports in, registers and translations out. */
@@ -45,6 +46,7 @@ export class SmmuHardware implements HardwareModel {
   private readonly registers: Registers;
   private readonly config: ConfigCache;
   private readonly cache: TranslationCache;
+  private readonly tables: TranslationCache;
   private readonly events: EventProducer;
   private readonly commands: CommandConsumer;
   private readonly translator: Translator;
@@ -66,19 +68,20 @@ export class SmmuHardware implements HardwareModel {
     this.unit = new UnitState(ports.memory, this.registers.words);
     const tags = new Tags(TAG_LIMIT);
     this.cache = new TranslationCache(tags, TRANSLATION_LIMIT);
+    this.tables = new TranslationCache(tags, TABLE_LIMIT);
     this.config = new ConfigCache(tags, CONFIG_LIMIT);
-    const { unit, cache, config } = this;
+    const { unit, cache, tables, config } = this;
     const interrupts = new Interrupts(unit, ports.irq);
     this.events = new EventProducer(unit, interrupts);
     const where = new WalkFault();
-    this.stage2 = new Stage2(unit, cache, where);
+    this.stage2 = new Stage2(unit, cache, tables, where);
     this.streams = new StreamLookup(unit, config, tags);
     this.contexts = new ContextLookup(unit, config, tags, this.stage2, where);
     const { streams, contexts, stage2 } = this;
-    const stage1 = new Stage1(unit, stage2, where);
+    const stage1 = new Stage1(unit, stage2, tables, where);
     const report = new FaultReport(this.events);
-    this.translator = new Translator({ unit, cache, streams, contexts, stage1, stage2, where, report });
-    const tlb = new TlbInvalidate(tags, cache);
+    this.translator = new Translator({ unit, config, cache, streams, contexts, stage1, stage2, where, report });
+    const tlb = new TlbInvalidate(tags, cache, tables);
     this.commands = new CommandConsumer(unit, interrupts, commandSet({ unit, config, streams, tlb, interrupts }));
     this.mmio = new Frame(this.registers);
     this.reset();
@@ -112,6 +115,7 @@ export class SmmuHardware implements HardwareModel {
 
   dropCaches(): void {
     this.cache.clear();
+    this.tables.clear();
     this.config.clear();
   }
 

@@ -37,6 +37,10 @@ export class StreamConfig {
   fault = 0;
   /** {@link STE_CONFIG}; every 0xx is ABORT. */
   config = 0;
+  stage1 = false;
+  stage2 = false;
+  /** Translates requests without a substream, by CD 0 where stage 1 is on, and overrides none of their attributes. */
+  plain = false;
   /** Two-level CD tables: log2 of the CDs in a leaf table; 0 = linear. */
   leafLg2 = 0;
   s1CdMax = 0;
@@ -78,26 +82,23 @@ export class StreamConfig {
     this.slot = slot;
   }
 
-  get stage1(): boolean {
-    return (this.config & 1) !== 0;
-  }
-
-  get stage2(): boolean {
-    return (this.config & 2) !== 0;
-  }
-
   /** Takes an STE's sixteen words apart. */
   load(words: Int32Array, registers: Int32Array, features: Features, tags: Tags): void {
     this.fault = steIllegal(words, features) ? EVENT.C_BAD_STE : 0;
     this.config = this.fault !== 0 || config(words, 0) < STE_CONFIG.BYPASS ? STE_CONFIG.ABORT : config(words, 0);
     this.leafLg2 = 0;
     this.s1CdMax = 0;
+    this.stage1 = (this.config & 1) !== 0;
+    this.stage2 = (this.config & 2) !== 0;
+    this.plain = false;
     if (this.config === STE_CONFIG.ABORT) return;
     this.privCfg = features.permsOverride ? privCfg(words, 0) : 0;
     this.instCfg = features.permsOverride ? instCfg(words, 0) : 0;
     this.vmid = features.s2 ? s2Vmid(words, 0) & (features.vmid16 ? 0xffff : 0xff) : 0;
     if (this.stage1) this.loadStage1(words, registers, features);
     if (this.stage2) this.loadStage2(words, features, tags);
+    const translates = this.stage1 ? this.s1CdMax === 0 || this.s1Dss === 2 : this.stage2;
+    this.plain = translates && this.privCfg + this.instCfg === 0;
   }
 
   /** Lets go of what {@link load} took. */

@@ -15,34 +15,38 @@ export class RangeFilter {
   granuleLg2 = 0;
   /** Level entries must come from; 0 = any. */
   level = 0;
+  /** Tables on the way are to stay. */
+  leafOnly = false;
 }
 
 /** Carries out TLBI commands on the translation cache. Work is proportional to the entries that are touched. */
 export class TlbInvalidate {
   private readonly tags: Tags;
   private readonly cache: TranslationCache;
+  private readonly tables: TranslationCache;
 
-  constructor(tags: Tags, cache: TranslationCache) {
+  constructor(tags: Tags, cache: TranslationCache, tables: TranslationCache) {
     this.tags = tags;
     this.cache = cache;
+    this.tables = tables;
   }
 
   /** All translations of a world under one VMID. */
   vmid(world: World, vmid: number): void {
-    this.each(world, vmid, (tag) => this.cache.dropTag(tag));
+    this.each(world, vmid, (tag) => this.tag(tag));
   }
 
   /** All of a world, whatever the VMID. */
   world(world: World): void {
     for (let tag = 0; tag < this.tags.slots; tag++)
-      if (this.tags.inUse(tag) && this.tags.worldOf(tag) === world) this.cache.dropTag(tag);
+      if (this.tags.inUse(tag) && this.tags.worldOf(tag) === world) this.tag(tag);
   }
 
   /** Non-global translations of one ASID. */
   asid(world: World, vmid: number, asid: number): void {
     for (let aset = 0; aset < 2; aset++) {
       const tag = this.tags.find(world, vmid, asid, aset);
-      if (tag >= 0) this.cache.dropTag(tag);
+      if (tag >= 0) this.tag(tag);
     }
   }
 
@@ -77,60 +81,69 @@ export class TlbInvalidate {
     }
   }
 
-  /** By address where that is less work than looking at all entries of the tag. */
+  /** The first of the two may end the tag; nobody else can take its number in between. */
+  private tag(tag: number): void {
+    this.cache.dropTag(tag);
+    this.tables.dropTag(tag);
+  }
+
   private range(tag: number, range: RangeFilter): void {
-    const count = this.cache.countOf(tag);
+    this.rangeOf(this.cache, tag, range);
+    if (!range.leafOnly) this.rangeOf(this.tables, tag, range);
+  }
+
+  /** By address where that is less work than looking at all entries of the tag. */
+  private rangeOf(cache: TranslationCache, tag: number, range: RangeFilter): void {
+    const count = cache.countOf(tag);
     if (count === 0) return;
-    const first = this.widen(tag, range.first, false);
-    const last = this.widen(tag, range.last, true);
+    const first = widen(cache.splitOf(tag), range.first, false);
+    const last = widen(cache.splitOf(tag), range.last, true);
     let probes = 0;
-    for (let sizes = this.cache.sizesOf(tag); sizes !== 0; sizes &= sizes - 1) {
+    for (let sizes = cache.sizesOf(tag); sizes !== 0; sizes &= sizes - 1) {
       const pages = 2 ** (31 - Math.clz32(sizes & -sizes));
       probes += Math.floor(last / pages) - Math.floor(first / pages) + 1;
     }
-    if (probes <= count) this.probe(tag, range, first, last);
-    else this.scan(tag, range);
+    if (probes <= count) this.probe(cache, tag, range, first, last);
+    else this.scan(cache, tag, range);
   }
 
-  /** Pieces of a larger leaf go with any address of the leaf. */
-  private widen(tag: number, page: number, up: boolean): number {
-    const split = this.cache.splitOf(tag);
-    if (split === 0) return page;
-    const pages = 2 ** (split - FIRST_SIZE);
-    const base = Math.floor(page / pages) * pages;
-    return up ? base + pages - 1 : base;
-  }
-
-  private probe(tag: number, range: RangeFilter, first: number, last: number): void {
-    for (let sizes = this.cache.sizesOf(tag); sizes !== 0; sizes &= sizes - 1) {
+  private probe(cache: TranslationCache, tag: number, range: RangeFilter, first: number, last: number): void {
+    for (let sizes = cache.sizesOf(tag); sizes !== 0; sizes &= sizes - 1) {
       const lg2 = FIRST_SIZE + 31 - Math.clz32(sizes & -sizes);
       const pages = 2 ** (lg2 - FIRST_SIZE);
       for (let page = Math.floor(first / pages) * pages; page <= last; page += pages) {
-        const at = this.cache.findSized(tag, Math.floor(page / PAGES_PER_HI) | 0, (page % PAGES_PER_HI) << 12, lg2);
-        if (at >= 0 && this.matches(at, range)) this.cache.remove(at);
+        const at = cache.findSized(tag, Math.floor(page / PAGES_PER_HI) | 0, (page % PAGES_PER_HI) << 12, lg2);
+        if (at >= 0 && matches(cache.words, at, range)) cache.remove(at);
       }
     }
   }
 
-  private scan(tag: number, range: RangeFilter): void {
-    let left = this.cache.countOf(tag);
-    let at = this.cache.firstOf(tag);
+  private scan(cache: TranslationCache, tag: number, range: RangeFilter): void {
+    let left = cache.countOf(tag);
+    let at = cache.firstOf(tag);
     while (left-- > 0) {
-      const next = this.cache.following(at);
-      if (this.matches(at, range)) this.cache.remove(at);
+      const next = cache.following(at);
+      if (matches(cache.words, at, range)) cache.remove(at);
       at = next;
     }
   }
+}
 
-  private matches(at: number, range: RangeFilter): boolean {
-    const words = this.cache.words;
-    if (range.granuleLg2 !== 0 && words[at + ENTRY.GRANULE] !== range.granuleLg2) return false;
-    if (range.level !== 0 && words[at + ENTRY.LEVEL] !== range.level) return false;
-    const pages = 2 ** (words[at + ENTRY.LEAF_LG2]! - FIRST_SIZE);
-    const page = pageOf(words[at + ENTRY.IN_HI]!, words[at + ENTRY.IN_LO]!);
-    const base = Math.floor(page / pages) * pages;
-    return base <= range.last && base + pages - 1 >= range.first;
-  }
+function matches(words: Int32Array, at: number, range: RangeFilter): boolean {
+  if (range.granuleLg2 !== 0 && words[at + ENTRY.GRANULE] !== range.granuleLg2) return false;
+  if (range.level !== 0 && words[at + ENTRY.LEVEL] !== range.level) return false;
+  const pages = 2 ** (words[at + ENTRY.LEAF_LG2]! - FIRST_SIZE);
+  const page = pageOf(words[at + ENTRY.IN_HI]!, words[at + ENTRY.IN_LO]!);
+  const base = Math.floor(page / pages) * pages;
+  return base <= range.last && base + pages - 1 >= range.first;
+}
+
+/** Pieces of a larger leaf go with any address of the leaf. `splitLg2`: the largest such leaf, 0 = none. */
+function widen(splitLg2: number, page: number, up: boolean): number {
+  if (splitLg2 === 0) return page;
+  const pages = 2 ** (splitLg2 - FIRST_SIZE);
+  const base = Math.floor(page / pages) * pages;
+  return up ? base + pages - 1 : base;
 }
 
 /** The 4 KiB page number of an address, 0 … 2^52-1. */

@@ -3,7 +3,8 @@ import { type DmaAnswer, type DmaRequest, FAULT_REASON, OUTCOME, type Outcome, R
 import { EVENT, EVENT_CLASS } from '../format/events.ts';
 import { CR2, GBPA, REGISTERS } from '../format/registers.ts';
 import { STE_CONFIG } from '../format/ste.ts';
-import type { ContextConfig, Half } from './context-config.ts';
+import type { ConfigCache } from './config-cache.ts';
+import { type ContextConfig, type Half, outOfRange } from './context-config.ts';
 import type { ContextLookup } from './context-lookup.ts';
 import type { FaultReport } from './fault-report.ts';
 import { answerPermissions, RIGHTS, STAGE2_ALL, stage1Need, stage2Need } from './permission.ts';
@@ -14,6 +15,7 @@ import type { UnitState } from './unit.ts';
 import type { WalkFault } from './walk-fault.ts';
 import type { Stage1 } from './walk-stage1.ts';
 import type { Stage2 } from './walk-stage2.ts';
+import { WarmPath } from './warm-path.ts';
 
 const recInvSid = reader(CR2.fields.RECINVSID);
 const CR2_WORD = REGISTERS.CR2.at / 4;
@@ -25,6 +27,7 @@ const NO_PAGE = 64;
 
 export interface Parts {
   readonly unit: UnitState;
+  readonly config: ConfigCache;
   readonly cache: TranslationCache;
   readonly streams: StreamLookup;
   readonly contexts: ContextLookup;
@@ -37,6 +40,7 @@ export interface Parts {
 /** The path of one untranslated transaction, in the order of IHI 0070 3.12 and 15. */
 export class Translator {
   private readonly unit: UnitState;
+  private readonly warm: WarmPath;
   private readonly cache: TranslationCache;
   private readonly streams: StreamLookup;
   private readonly contexts: ContextLookup;
@@ -47,6 +51,7 @@ export class Translator {
 
   constructor(parts: Parts) {
     this.unit = parts.unit;
+    this.warm = new WarmPath(parts.unit, parts.config, parts.cache);
     this.cache = parts.cache;
     this.streams = parts.streams;
     this.contexts = parts.contexts;
@@ -57,6 +62,7 @@ export class Translator {
   }
 
   translate(request: DmaRequest, answer: DmaAnswer): void {
+    if (this.warm.translate(request, answer)) return;
     this.report.begin(request, answer);
     answer.outcome = this.answer(request, answer);
   }
@@ -161,7 +167,7 @@ export class Translator {
     const lo = request.iovaLo;
     if ((half.e0pd && !this.report.privileged) || (half.enabled && outOfRange(half, hi, lo, -upper)))
       return this.stage1Fault(EVENT.F_TRANSLATION, context);
-    let at = this.cache.find(context.tag, hi, lo);
+    let at = this.warm.missed === context.tag ? -1 : this.cache.find(context.tag, hi, lo);
     if (at < 0) at = this.cache.find(context.globalTag, hi, lo);
     if (at < 0) {
       if (!half.enabled) return this.stage1Fault(EVENT.F_TRANSLATION, context);
@@ -271,11 +277,4 @@ export class Translator {
   private stage2Fault(code: number, stream: StreamConfig): Outcome {
     return this.report.translation(code, this.where, stream.s2Record, stream.s2Stall);
   }
-}
-
-/** VA bits above the half's input size must all equal bit 55 (`sign` is 0 or -1); TBI has been applied. */
-function outOfRange(half: Half, hi: number, lo: number, sign: number): boolean {
-  const bits = half.inputBits;
-  const high = hi ^ sign;
-  return bits >= 32 ? high >>> (bits - 32) !== 0 : high !== 0 || (lo ^ sign) >>> bits !== 0;
 }

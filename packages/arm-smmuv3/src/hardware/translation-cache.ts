@@ -28,7 +28,6 @@ export const ENTRY = {
 const WORDS = 16;
 const { TAG, IN_HI, IN_LO, LG2, CHAIN, PREVIOUS, NEXT } = ENTRY;
 
-const SIZES = 32;
 /** Pages from 4 KiB up: bit n of a size mask is 2^(12+n) bytes. */
 const SMALLEST = 12;
 
@@ -44,15 +43,15 @@ export class TranslationCache {
   private readonly tags: Tags;
   private capacity: number;
   private shift: number;
+  /** Two buckets for each entry: most searches end at the first look. */
   private heads: Int32Array;
   private free = -1;
   private fresh = 0;
   private hand = 0;
-  /** By tag: first entry, number of entries, sizes in use, and how many of each size. */
+  /** By tag: first entry, number of entries, and the sizes it had since it last was empty. */
   private first: Int32Array;
   private counts: Int32Array;
   private sizes: Int32Array;
-  private perSize: Int32Array;
   /** By tag: log2 of the largest leaf of which only pieces are cached; 0 = none. */
   private split: Int32Array;
 
@@ -61,14 +60,13 @@ export class TranslationCache {
     this.tags = tags;
     this.limit = limit;
     this.capacity = Math.min(256, limit);
-    this.shift = 32 - Math.log2(this.capacity);
+    this.shift = 31 - Math.log2(this.capacity);
     this.words = new Int32Array(this.capacity * WORDS);
-    this.heads = new Int32Array(this.capacity).fill(-1);
+    this.heads = new Int32Array(this.capacity * 2).fill(-1);
     this.first = new Int32Array(64).fill(-1);
     this.counts = new Int32Array(64);
     this.sizes = new Int32Array(64);
     this.split = new Int32Array(64);
-    this.perSize = new Int32Array(64 * SIZES);
   }
 
   /** The entry that translates an address under a tag, or -1. The smallest page wins. */
@@ -126,13 +124,12 @@ export class TranslationCache {
     if (before >= 0) words[before + NEXT] = after;
     else this.first[tag] = after;
     if (after >= 0) words[after + PREVIOUS] = before;
-    const size = words[at + LG2]! - SMALLEST;
-    if (--this.perSize[tag * SIZES + size]! === 0) this.sizes[tag]! &= ~(1 << size);
     words[at + LG2] = 0;
     words[at + NEXT] = this.free;
     this.free = at;
     this.size--;
     if (--this.counts[tag]! > 0) return;
+    this.sizes[tag] = 0;
     this.split[tag] = 0;
     this.tags.release(tag);
   }
@@ -142,7 +139,7 @@ export class TranslationCache {
     return tag < this.counts.length ? this.counts[tag]! : 0;
   }
 
-  /** Bit n: the tag has entries of 2^(12+n) bytes. */
+  /** Bit n: the tag may have entries of 2^(12+n) bytes. */
   sizesOf(tag: number): number {
     return tag < this.sizes.length ? this.sizes[tag]! : 0;
   }
@@ -205,7 +202,6 @@ export class TranslationCache {
     words[at + NEXT] = head;
     if (head >= 0) words[head + PREVIOUS] = at;
     this.first[tag] = at;
-    this.perSize[tag * SIZES + lg2 - SMALLEST]!++;
     this.sizes[tag]! |= 1 << (lg2 - SMALLEST);
     if (leafLg2 > lg2 && leafLg2 > this.split[tag]!) this.split[tag] = leafLg2;
     this.size++;
@@ -236,7 +232,7 @@ export class TranslationCache {
     this.capacity *= 2;
     this.shift--;
     this.words = enlarged(this.words, this.capacity * WORDS);
-    this.heads = new Int32Array(this.capacity).fill(-1);
+    this.heads = new Int32Array(this.capacity * 2).fill(-1);
     for (let at = 0; at < this.fresh; at += WORDS) if (this.words[at + LG2] !== 0) this.chain(at);
   }
 
@@ -248,6 +244,31 @@ export class TranslationCache {
     this.counts = enlarged(this.counts, length);
     this.sizes = enlarged(this.sizes, length);
     this.split = enlarged(this.split, length);
-    this.perSize = enlarged(this.perSize, length * SIZES);
   }
+}
+
+/** The level whose tables hold pages only. */
+export const LAST_LEVEL = 3;
+
+/**
+ * Remembers where the last-level table for an address lies, so that a neighbour's walk is one load; in a cache of its
+ * own, which only invalidations with Leaf = 0 reach. Returns the entry.
+ */
+export function keepTable(
+  tables: TranslationCache,
+  tag: number,
+  hi: number,
+  lo: number,
+  granuleLg2: number,
+  tableHi: number,
+  tableLo: number,
+): number {
+  const span = 2 * granuleLg2 - 3;
+  const at = tables.insert(tag, hi, lo, span, span);
+  const { words } = tables;
+  words[at + ENTRY.OUT_HI] = tableHi;
+  words[at + ENTRY.OUT_LO] = tableLo;
+  words[at + ENTRY.GRANULE] = granuleLg2;
+  words[at + ENTRY.LEVEL] = LAST_LEVEL;
+  return at;
 }

@@ -3,6 +3,7 @@ import { INVALID_DESCRIPTOR, S1_BLOCK, S1_BLOCK64, S1_PAGE, S1_PAGE64, S1_TABLE,
 import type { ContextConfig, Half } from './context-config.ts';
 import { stage1Rights } from './permission.ts';
 import type { StreamConfig } from './stream-config.ts';
+import { ENTRY, keepTable, LAST_LEVEL, type TranslationCache } from './translation-cache.ts';
 import type { UnitState } from './unit.ts';
 import type { WalkFault } from './walk-fault.ts';
 import type { Stage2 } from './walk-stage2.ts';
@@ -19,13 +20,15 @@ export class Stage1 {
   rights = 0;
   private readonly unit: UnitState;
   private readonly stage2: Stage2;
+  private readonly tables: TranslationCache;
   private readonly fault: WalkFault;
   /** OR of the high halves of the table descriptors on the way: hierarchical permissions. */
   private above = 0;
 
-  constructor(unit: UnitState, stage2: Stage2, fault: WalkFault) {
+  constructor(unit: UnitState, stage2: Stage2, tables: TranslationCache, fault: WalkFault) {
     this.unit = unit;
     this.stage2 = stage2;
+    this.tables = tables;
     this.fault = fault;
   }
 
@@ -41,7 +44,17 @@ export class Stage1 {
     let shift = half.rootShift;
     let mask = half.rootMask;
     this.above = 0;
-    for (let level = half.startLevel; ; level++) {
+    let level = half.startLevel;
+    const known = this.tables.find(context.tag, hi, lo);
+    if (known >= 0) {
+      tableHi = this.tables.words[known + ENTRY.OUT_HI]!;
+      tableLo = this.tables.words[known + ENTRY.OUT_LO]!;
+      this.above = this.tables.words[known + ENTRY.FLAGS]!;
+      shift = half.granuleLg2;
+      mask = (1 << stride) - 1;
+      level = LAST_LEVEL;
+    }
+    for (; ; level++) {
       const index = (shift >= 32 ? hi >>> (shift - 32) : (lo >>> shift) | (hi << (32 - shift))) & mask;
       let atHi = tableHi;
       let atLo = tableLo | (index << 3);
@@ -55,11 +68,15 @@ export class Stage1 {
       const dLo = memory.lo;
       const dHi = memory.hi;
       if (probe !== null) this.observe(half, level, atHi, atLo, dLo, dHi);
-      if ((dLo & 3) !== 3 || level === 3) return this.leaf(context, half, hi, lo, dHi, dLo, level, shift);
+      if ((dLo & 3) !== 3 || level === LAST_LEVEL) return this.leaf(context, half, hi, lo, dHi, dLo, level, shift);
       this.above |= dHi;
       tableHi = half.wide ? (dHi & 0xffff) | ((dLo & 0xf000) << 4) : dHi & 0xffff;
       tableLo = dLo & tableMask;
       if (tableHi >>> outShift !== 0) return this.fault.stage1(EVENT.F_ADDR_SIZE);
+      if (level === LAST_LEVEL - 1) {
+        const at = keepTable(this.tables, context.tag, hi, lo, half.granuleLg2, tableHi, tableLo);
+        this.tables.words[at + ENTRY.FLAGS] = this.above;
+      }
       shift -= stride;
       mask = (1 << stride) - 1;
     }
@@ -76,7 +93,7 @@ export class Stage1 {
     level: number,
     lg2: number,
   ): number {
-    const valid = level === 3 ? (dLo & 3) === 3 : (dLo & 3) === 1 && ((half.blocks >>> level) & 1) !== 0;
+    const valid = level === LAST_LEVEL ? (dLo & 3) === 3 : (dLo & 3) === 1 && ((half.blocks >>> level) & 1) !== 0;
     if (!valid) return this.fault.stage1(EVENT.F_TRANSLATION);
     const high = half.wide ? (dLo & 0xf000) << 4 : 0;
     const outHi = (lg2 > 32 ? dHi & 0xffff & (-1 << (lg2 - 32)) : dHi & 0xffff) | high;
@@ -110,7 +127,7 @@ export class Stage1 {
   }
 
   private observe(half: Half, level: number, hi: number, lo: number, dLo: number, dHi: number): void {
-    const kind = (dLo & 1) === 0 ? 0 : level === 3 ? 3 : (dLo & 2) !== 0 ? 2 : 1;
+    const kind = (dLo & 1) === 0 ? 0 : level === LAST_LEVEL ? 3 : (dLo & 2) !== 0 ? 2 : 1;
     const layouts =
       half.granuleLg2 === 16
         ? [INVALID_DESCRIPTOR, S1_BLOCK64, S1_TABLE64, S1_PAGE64]

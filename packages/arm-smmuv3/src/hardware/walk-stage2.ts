@@ -2,7 +2,7 @@ import { EVENT } from '../format/events.ts';
 import { INVALID_DESCRIPTOR, S2_BLOCK, S2_BLOCK64, S2_PAGE, S2_PAGE64, S2_TABLE, S2_TABLE64 } from '../format/pte.ts';
 import { RIGHTS, STAGE1_ALL, stage2Rights } from './permission.ts';
 import type { StreamConfig } from './stream-config.ts';
-import { ENTRY, type TranslationCache } from './translation-cache.ts';
+import { ENTRY, keepTable, LAST_LEVEL, type TranslationCache } from './translation-cache.ts';
 import type { UnitState } from './unit.ts';
 import type { WalkFault } from './walk-fault.ts';
 
@@ -20,11 +20,13 @@ export class Stage2 {
   rights = 0;
   private readonly unit: UnitState;
   private readonly cache: TranslationCache;
+  private readonly tables: TranslationCache;
   private readonly fault: WalkFault;
 
-  constructor(unit: UnitState, cache: TranslationCache, fault: WalkFault) {
+  constructor(unit: UnitState, cache: TranslationCache, tables: TranslationCache, fault: WalkFault) {
     this.unit = unit;
     this.cache = cache;
+    this.tables = tables;
     this.fault = fault;
   }
 
@@ -51,17 +53,27 @@ export class Stage2 {
     let tableLo = stream.s2TtbLo;
     let shift = stream.s2RootShift;
     let mask = stream.s2RootMask;
-    for (let level = stream.s2StartLevel; ; level++) {
+    let level = stream.s2StartLevel;
+    const known = this.tables.find(stream.s2Tag, hi, lo);
+    if (known >= 0) {
+      tableHi = this.tables.words[known + ENTRY.OUT_HI]!;
+      tableLo = this.tables.words[known + ENTRY.OUT_LO]!;
+      shift = stream.s2GranuleLg2;
+      mask = (1 << stride) - 1;
+      level = LAST_LEVEL;
+    }
+    for (; ; level++) {
       const index = (shift >= 32 ? hi >>> (shift - 32) : (lo >>> shift) | (hi << (32 - shift))) & mask;
       const at = tableLo | (index << 3);
       if (!memory.read64(tableHi, at)) return this.aborted(tableHi, at);
       const dLo = memory.lo;
       const dHi = memory.hi;
       if (probe !== null) this.observe(stream, level, tableHi, at, dLo, dHi);
-      if ((dLo & 3) !== 3 || level === 3) return this.leaf(stream, hi, lo, dHi, dLo, level, shift);
+      if ((dLo & 3) !== 3 || level === LAST_LEVEL) return this.leaf(stream, hi, lo, dHi, dLo, level, shift);
       tableHi = wide ? (dHi & 0xffff) | ((dLo & 0xf000) << 4) : dHi & 0xffff;
       tableLo = dLo & tableMask;
       if (tableHi >>> outShift !== 0) return EVENT.F_ADDR_SIZE;
+      if (level === LAST_LEVEL - 1) keepTable(this.tables, stream.s2Tag, hi, lo, stream.s2GranuleLg2, tableHi, tableLo);
       shift -= stride;
       mask = (1 << stride) - 1;
     }
@@ -69,7 +81,7 @@ export class Stage2 {
 
   /** Anything but a table: a page, a block where blocks may be, or nothing. */
   private leaf(s: StreamConfig, hi: number, lo: number, dHi: number, dLo: number, level: number, lg2: number): number {
-    const valid = level === 3 ? (dLo & 3) === 3 : (dLo & 3) === 1 && ((s.s2Blocks >>> level) & 1) !== 0;
+    const valid = level === LAST_LEVEL ? (dLo & 3) === 3 : (dLo & 3) === 1 && ((s.s2Blocks >>> level) & 1) !== 0;
     if (!valid) return EVENT.F_TRANSLATION;
     const high = s.s2Wide ? (dLo & 0xf000) << 4 : 0;
     const outHi = (lg2 > 32 ? dHi & 0xffff & (-1 << (lg2 - 32)) : dHi & 0xffff) | high;
@@ -115,7 +127,7 @@ export class Stage2 {
 
   private observe(stream: StreamConfig, level: number, hi: number, lo: number, dLo: number, dHi: number): void {
     const wide = stream.s2GranuleLg2 === 16;
-    const kind = (dLo & 1) === 0 ? 0 : level === 3 ? 3 : (dLo & 2) !== 0 ? 2 : 1;
+    const kind = (dLo & 1) === 0 ? 0 : level === LAST_LEVEL ? 3 : (dLo & 2) !== 0 ? 2 : 1;
     const layouts = wide
       ? [INVALID_DESCRIPTOR, S2_BLOCK64, S2_TABLE64, S2_PAGE64]
       : [INVALID_DESCRIPTOR, S2_BLOCK, S2_TABLE, S2_PAGE];

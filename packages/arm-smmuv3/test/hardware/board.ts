@@ -160,10 +160,10 @@ export class SmmuBoard {
     return { outcome: 'translated', pa, rights, lg2: answer.pageSizeLg2 };
   }
 
-  /** A zeroed table, aligned to 1 MiB. */
+  /** A zeroed table, aligned to 2 MiB: no two share a last-level table of stage 2. */
   table(): bigint {
     const table = this.nextTable;
-    this.nextTable += 0x10_0000n;
+    this.nextTable += 0x20_0000n;
     return table;
   }
 

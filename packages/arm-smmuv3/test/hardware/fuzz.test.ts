@@ -123,7 +123,7 @@ test('any words as descriptors, at every level of either stage', () => {
   unit.ste(1, S1_STE);
   unit.ste(2, S2_STE);
   unit.ste(3, NESTED_STE);
-  const tables = [S1_ROOT, S2_ROOT, 0x1000_0000n, 0x1010_0000n, 0x1020_0000n, 0x1030_0000n];
+  const tables = [S1_ROOT, S2_ROOT, 0x1000_0000n, 0x1020_0000n, 0x1040_0000n, 0x1060_0000n];
   const descriptor = fc.oneof(
     fc.tuple(word, word),
     // Pointers among the tables themselves, loops included.

@@ -273,6 +273,70 @@ describe('range invalidation, IHI 0070 4.4.1.1', () => {
   });
 });
 
+describe('tables on the way stay cached until Leaf = 0', () => {
+  const asid = { vmid: 3, asid: 7 };
+  const rows: readonly (readonly [string, number[], string])[] = [
+    ['Leaf=1', by(0x12, A, { ...asid, leaf: 1 }), '--'],
+    ['Leaf=0', by(0x12, A, { ...asid, leaf: 0 }), 'A-'],
+    ['Leaf=0 at another address of the table', by(0x12, A + 0x10_0000n, { ...asid, leaf: 0 }), '--'],
+    ['Leaf=0 by range, no level', by(0x12, A, { ...asid, leaf: 0, tg: 1, num: 1 }), 'AB'],
+    ['Leaf=0 by range, level 3', by(0x12, A, { ...asid, leaf: 0, tg: 1, num: 1, ttl: 3 }), 'AB'],
+    [
+      'Leaf=0 by range, level 2: the entry that points to level 3 is not above it',
+      by(0x12, A, { ...asid, leaf: 0, tg: 1, num: 1, ttl: 2 }),
+      '--',
+    ],
+    ['Leaf=0, another ASID', by(0x12, A, { vmid: 3, asid: 8, leaf: 0 }), '--'],
+    ['NH_VAA, Leaf=0', by(0x13, B, { vmid: 3, leaf: 0 }), '-B'],
+    ['NH_ASID', NH_ASID(3, 7), 'AB'],
+  ];
+  test.each(rows)('%s', (_title, command, expected) => {
+    const board = moved('stage 1');
+    // A new last-level table in place of the old one, which still says OLD.
+    const [level1] = board.words(S1_ROOT, 2);
+    for (const iova of [A, B]) board.map(S1_ROOT, WALK_4K[3], iova, OLD | S1_PAGE | NG);
+    const level2 = BigInt(board.words(BigInt(level1! & ~0xfff) + ((A >> 30n) & 511n) * 8n, 1)[0]! & ~0xfff);
+    const table = board.table();
+    board.put64(level2 + ((A >> 21n) & 511n) * 8n, table | 3n);
+    for (const iova of [A, B]) board.put64(table + ((iova >> 12n) & 511n) * 8n, NEW | S1_PAGE | NG);
+    // With Leaf = 1 the leaf goes, and the walk comes back by the old table.
+    const found = gone(board, command);
+    expect(found).toBe(expected);
+  });
+
+  test('a neighbour’s walk takes the cached table, with its hierarchical attributes', () => {
+    const board = SmmuBoard.running();
+    board.ste(1, S1_STE);
+    board.cd(CDS, S1_CD);
+    for (const iova of [A, B]) board.map(S1_ROOT, WALK_4K[3], iova, OLD | S1_PAGE | NG);
+    const [root] = board.words(S1_ROOT, 2);
+    // APTable[1]: no write.
+    board.put(S1_ROOT, [root!, 1 << 30]);
+    expect(board.dma(1, A)).toMatchObject({ rights: 1 });
+    let loads = 0;
+    board.hardware.probe = { structure: () => void loads++ };
+    expect(board.dma(1, B)).toMatchObject({ rights: 1 });
+    expect(loads).toBe(1);
+  });
+
+  test('stage 2: S2_IPA with Leaf = 0', () => {
+    for (const [leaf, pa] of [
+      [1, OLD],
+      [0, NEW],
+    ] as const) {
+      const board = moved('stage 2');
+      for (const iova of [A, B]) board.map(S2_ROOT, WALK_4K[3], iova, OLD | S2_PAGE);
+      const level1 = BigInt(board.words(S2_ROOT, 1)[0]! & ~0xfff);
+      const level2 = BigInt(board.words(level1 + ((A >> 30n) & 511n) * 8n, 1)[0]! & ~0xfff);
+      const table = board.table();
+      board.put64(level2 + ((A >> 21n) & 511n) * 8n, table | 3n);
+      board.put64(table + ((A >> 12n) & 511n) * 8n, NEW | S2_PAGE);
+      board.command(by(0x2a, A, { vmid: 3, leaf }));
+      expect(board.dma(1, A)).toMatchObject({ pa });
+    }
+  });
+});
+
 describe('cost', () => {
   test('a page or a small range does not look at the other entries', () => {
     const board = SmmuBoard.running();
