@@ -17,6 +17,9 @@ const WANTED = featureBits([
   'VERSION_1',
 ]);
 
+/** A property area beyond this is not worth its memory. */
+const MOST_PROPERTIES = 1 << 20;
+
 /** What the device says of itself. */
 export interface DeviceFacts {
   /** Bit n set: 2^n is a page size; the lowest is the granule. */
@@ -51,13 +54,15 @@ function agree(mmio: VirtioMmio): DeviceFacts {
   mmio.acceptFeatures(features);
   const pageSizes = mmio.config64(CONFIG.PAGE_SIZE_MASK);
   ensure(pageSizes !== 0n, 'ENODEV', 'page_size_mask is 0');
+  const probeSize = has('PROBE') ? mmio.config32(CONFIG.PROBE_SIZE) : null;
+  ensure(probeSize === null || probeSize <= MOST_PROPERTIES, 'ENODEV', `a probe_size of ${probeSize} is absurd`);
   return {
     pageSizes,
     input: inputRange(mmio, has('INPUT_RANGE'), pageSizes & -pageSizes),
     domains: has('DOMAIN_RANGE')
       ? { start: mmio.config32(CONFIG.DOMAIN_RANGE_START), last: mmio.config32(CONFIG.DOMAIN_RANGE_END) }
       : { start: 0, last: 0xffff_ffff },
-    probeSize: has('PROBE') ? mmio.config32(CONFIG.PROBE_SIZE) : null,
+    probeSize,
     mmio: has('MMIO'),
     bypassConfig: has('BYPASS_CONFIG'),
     indirect: has('INDIRECT_DESC'),

@@ -93,8 +93,10 @@ export class Unit {
     return new EventConsumer(memory, pages, size, this.facts.eventIdx);
   }
 
+  /** A split queue has a power of two of entries, whatever the device's maximum is; 0 where there is no queue. */
   #queueSize(index: number): number {
-    return Math.min(this.#mmio.queueSizeMax(index), QUEUE_SIZE);
+    const most = Math.min(this.#mmio.queueSizeMax(index), QUEUE_SIZE);
+    return most === 0 ? 0 : 2 ** Math.floor(Math.log2(most));
   }
 
   /** Starts the queues and closes the device for whoever is attached to nothing. True when that worked. */

@@ -9,8 +9,9 @@ export interface Domain {
   readonly bypass: boolean;
   readonly tree: MappingTree;
   readonly members: Set<Attachment>;
-  /** The members' region sets, each with the number of members that have it. */
-  readonly regions: Map<ReservedRegions, number>;
+  /** The members' region sets, each with the number of members that have it; and the sets alone, for MAP to go through. */
+  readonly regionUsers: Map<ReservedRegions, number>;
+  regions: readonly ReservedRegions[];
 }
 
 /** An endpoint that is in a domain. */
@@ -41,7 +42,8 @@ export class DomainTable {
   /** Whether the endpoint is one this device manages. */
   exists(endpoint: number): boolean {
     const id = endpoint >>> 0;
-    return this.settings.endpoints.some(({ first, last }) => first <= id && id <= last);
+    for (const range of this.settings.endpoints) if (range.first <= id && id <= range.last) return true;
+    return false;
   }
 
   /** Without DOMAIN_RANGE every id is valid. */
@@ -82,12 +84,19 @@ export class DomainTable {
     this.detach(endpoint);
     let domain = this.domains.get(id);
     if (domain === undefined) {
-      domain = { id, bypass, tree: new MappingTree(this.store), members: new Set(), regions: new Map() };
+      domain = {
+        id,
+        bypass,
+        tree: new MappingTree(this.store),
+        members: new Set(),
+        regionUsers: new Map(),
+        regions: [],
+      };
       this.domains.set(id, domain);
     }
     const attachment = { endpoint, regions: this.regions.of(endpoint), domain };
     domain.members.add(attachment);
-    domain.regions.set(attachment.regions, (domain.regions.get(attachment.regions) ?? 0) + 1);
+    countRegions(domain, attachment.regions, 1);
     this.attachments.set(endpoint, attachment);
   }
 
@@ -98,9 +107,7 @@ export class DomainTable {
     this.cache.drop();
     this.attachments.delete(endpoint);
     domain.members.delete(attachment);
-    const others = (domain.regions.get(attachment.regions) ?? 1) - 1;
-    if (others > 0) domain.regions.set(attachment.regions, others);
-    else domain.regions.delete(attachment.regions);
+    countRegions(domain, attachment.regions, -1);
     if (domain.members.size > 0) return;
     domain.tree.clear();
     this.domains.delete(domain.id);
@@ -113,4 +120,11 @@ export class DomainTable {
     this.store.mappings.clear();
     this.store.nodes.clear();
   }
+}
+
+function countRegions(domain: Domain, regions: ReservedRegions, step: 1 | -1): void {
+  const users = (domain.regionUsers.get(regions) ?? 0) + step;
+  if (users > 0) domain.regionUsers.set(regions, users);
+  else domain.regionUsers.delete(regions);
+  domain.regions = [...domain.regionUsers.keys()];
 }

@@ -99,7 +99,7 @@ export class MappingRequests {
 
   private isTaken(domain: Domain, startHi: number, startLo: number, lastHi: number, lastLo: number): boolean {
     if (this.isMapped(domain, startHi, startLo, lastHi, lastLo)) return true;
-    for (const regions of domain.regions.keys()) {
+    for (const regions of domain.regions) {
       if (regions.touching(startHi, startLo, lastHi, lastLo) !== -1) return true;
     }
     return false;

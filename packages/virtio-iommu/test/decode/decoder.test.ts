@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decoder } from '../../src/decode/decoder.ts';
 import { capturedRequests } from '../capture.ts';
+import { FUZZ_TIMEOUT, RUNS } from '../fuzz.ts';
 
-const RUNS = Number(process.env.IOMMUKIT_FUZZ_RUNS ?? 20_000);
 const decode = (kind: string, hex: string) => decoder.decode(kind, hexToBytes(hex));
 
 describe('requests', () => {
@@ -98,18 +98,22 @@ test('sizes are those of the bytes with and without the device-written part', ()
   expect([decoder.sizes('event'), decoder.sizes('cd'), decoder.kinds]).toEqual([[24], [], ['request', 'event']]);
 });
 
-test('any bytes decode', () => {
-  fc.assert(
-    fc.property(
-      fc.constantFrom('request', 'event'),
-      fc.integer({ min: 0, max: 6 }),
-      fc.uint8Array({ maxLength: 140 }),
-      (kind, type, bytes) => {
-        if (bytes.length > 0) bytes[0] = type;
-        const entry = decoder.decode(kind, bytes);
-        expect(entry.name === 'UNKNOWN' && entry.problems.length === 0).toBe(false);
-      },
-    ),
-    { numRuns: RUNS },
-  );
-});
+test(
+  'any bytes decode',
+  () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom('request', 'event'),
+        fc.integer({ min: 0, max: 6 }),
+        fc.uint8Array({ maxLength: 140 }),
+        (kind, type, bytes) => {
+          if (bytes.length > 0) bytes[0] = type;
+          const entry = decoder.decode(kind, bytes);
+          expect(entry.name === 'UNKNOWN' && entry.problems.length === 0).toBe(false);
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  },
+  FUZZ_TIMEOUT,
+);

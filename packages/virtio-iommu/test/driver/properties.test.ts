@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Mirror } from '../../src/driver/mirror.ts';
 import { parseProperties } from '../../src/driver/properties.ts';
+import { FUZZ_TIMEOUT, RUNS } from '../fuzz.ts';
 
-const RUNS = Number(process.env.IOMMUKIT_FUZZ_RUNS ?? 20_000);
 const parse = (hex: string) => parseProperties(hexToBytes(hex)).map(({ start, last, type }) => [start, last, type]);
 const MSI = '0100140001000000' + '0000e0fe00000000' + 'ffffeffe00000000';
 const TOP = (1n << 64n) - 1n;
@@ -24,15 +24,19 @@ describe('PROBE properties, driver side (virtio 1.3 §5.13.6.8)', () => {
     ['an end before its start', `0100140000000000${'ff'.repeat(8)}${'00'.repeat(8)}`, []],
   ])('%s', (_title, hex, regions) => expect(parse(hex)).toEqual(regions));
 
-  test('any bytes parse, and give regions that are none upside down', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 120 }), fc.nat(3), (area, type) => {
-        if (area.length > 1) area.set([type, 0]);
-        for (const { start, last } of parseProperties(area)) expect(start <= last && last <= TOP).toBe(true);
-      }),
-      { numRuns: RUNS },
-    );
-  });
+  test(
+    'any bytes parse, and give regions that are none upside down',
+    () => {
+      fc.assert(
+        fc.property(fc.uint8Array({ maxLength: 120 }), fc.nat(3), (area, type) => {
+          if (area.length > 1) area.set([type, 0]);
+          for (const { start, last } of parseProperties(area)) expect(start <= last && last <= TOP).toBe(true);
+        }),
+        { numRuns: RUNS },
+      );
+    },
+    FUZZ_TIMEOUT,
+  );
 });
 
 describe('the mirror agrees with a plain list', () => {
@@ -42,29 +46,33 @@ describe('the mirror agrees with a plain list', () => {
     length: fc.bigInt(1n, 6n),
   });
 
-  test('for any sequence', () => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-        const mirror = new Mirror();
-        let list: { start: bigint; last: bigint; pa: bigint; flags: number }[] = [];
-        for (const { kind, start, length } of steps) {
-          const mapping = { start, last: start + length - 1n, pa: start << 12n, flags: 3 };
-          const overlap = list.some((m) => m.start <= mapping.last && mapping.start <= m.last);
-          expect(mirror.overlaps(mapping.start, mapping.last)).toBe(overlap);
-          if (kind === 'insert' && !overlap) {
-            mirror.insert(mapping);
-            list.push(mapping);
-          } else if (kind === 'take') {
-            const found = list.find((m) => m.start === start && m.last <= mapping.last) ?? null;
-            expect(mirror.take(start, mapping.last)).toBe(found);
-            list = list.filter((m) => m !== found);
-          } else expect(mirror.at(start)).toBe(list.find((m) => m.start <= start && start <= m.last) ?? null);
-        }
-        expect([...mirror]).toEqual(list.sort((a, b) => Number(a.start - b.start)));
-      }),
-      { numRuns: RUNS },
-    );
-  });
+  test(
+    'for any sequence',
+    () => {
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+          const mirror = new Mirror();
+          let list: { start: bigint; last: bigint; pa: bigint; flags: number }[] = [];
+          for (const { kind, start, length } of steps) {
+            const mapping = { start, last: start + length - 1n, pa: start << 12n, flags: 3 };
+            const overlap = list.some((m) => m.start <= mapping.last && mapping.start <= m.last);
+            expect(mirror.overlaps(mapping.start, mapping.last)).toBe(overlap);
+            if (kind === 'insert' && !overlap) {
+              mirror.insert(mapping);
+              list.push(mapping);
+            } else if (kind === 'take') {
+              const found = list.find((m) => m.start === start && m.last <= mapping.last) ?? null;
+              expect(mirror.take(start, mapping.last)).toBe(found);
+              list = list.filter((m) => m !== found);
+            } else expect(mirror.at(start)).toBe(list.find((m) => m.start <= start && start <= m.last) ?? null);
+          }
+          expect([...mirror]).toEqual(list.sort((a, b) => Number(a.start - b.start)));
+        }),
+        { numRuns: RUNS },
+      );
+    },
+    FUZZ_TIMEOUT,
+  );
 
   test('and stays sorted over many chunks', () => {
     const mirror = new Mirror();

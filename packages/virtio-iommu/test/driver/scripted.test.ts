@@ -2,6 +2,7 @@ import { hexToBytes } from '@iommukit/bits';
 import { ALLOC, type FaultRecord, isIommuError, newGather, PROT } from '@iommukit/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { FUZZ_TIMEOUT, RUNS } from '../fuzz.ts';
 import { attach, detach, map, probe, S, unmap } from '../hardware/rig.ts';
 import {
   type Answer,
@@ -72,6 +73,7 @@ describe('bringing a device up (virtio 1.3 §3.1.1)', () => {
     ['a page_size_mask of 0', { config: configSpace({ mask: 0n }) }, 'ENODEV'],
     ['an input range without a whole page', { config: configSpace({ start: 1n, end: 0x1ffen }) }, 'ENODEV'],
     ['features it offered and refuses', { refusesFeatures: true }, 'ENODEV'],
+    ['an absurd probe_size', { config: configSpace().fill(0xff, 32, 36) }, 'ENODEV'],
     ['no queue', { queueMax: 0 }, 'ENODEV'],
     ['a reset that never ends', { neverResets: true }, 'ETIMEDOUT'],
   ])('%s', (_title, script, errno) => {
@@ -81,6 +83,16 @@ describe('bringing a device up (virtio 1.3 §3.1.1)', () => {
     expect(hardware.pages.livePages).toBe(0);
     expect(hardware.handler).toBe(null);
     expect(hardware.status & 4).toBe(0);
+  });
+
+  test('queues get a power of two of entries', () => {
+    const sizes = (queueMax: number) =>
+      live({ queueMax }).writes.flatMap(([at, value]) => (at === 0x38 ? [value] : []));
+    expect([sizes(16), sizes(13), sizes(1000)]).toEqual([
+      [16, 16],
+      [8, 8],
+      [256, 256],
+    ]);
   });
 
   test('every allocation may fail, and nothing is left behind', () => {
@@ -386,7 +398,6 @@ describe('fault reports', () => {
 });
 
 describe('a device that answers at random', () => {
-  const RUNS = Number(process.env.IOMMUKIT_FUZZ_RUNS ?? 20_000);
   const answer = fc.record({
     bytes: fc.oneof(
       fc.constant<number[]>([0, 0, 0, 0]),
@@ -402,39 +413,43 @@ describe('a device that answers at random', () => {
     fc.nat(20),
   );
 
-  test('makes the driver throw IommuError or work, and gives back every page at the end', () => {
-    fc.assert(
-      fc.property(
-        fc.array(answer, { minLength: 1, maxLength: 12 }),
-        fc.array(report, { maxLength: 3 }),
-        (answers, reports) => {
-          const hardware = new ScriptedDevice({
-            answer: (_hex, nth) => {
-              const { bytes, used, id } = answers[nth % answers.length]!;
-              return { bytes, ...(used === undefined ? {} : { used }), ...(id === undefined ? {} : { id }) };
-            },
-          });
-          const { driver } = hardware;
-          driver.probe();
-          driver.onFault(() => {});
-          errnoOf(() => {
-            const handle = driver.probeDevice(device(8, 9));
-            const domain = driver.allocPaging(handle, 0, null);
-            errnoOf(() => domain.attach(handle, driver.blocked));
-            domain.mapPages(0n, 0n, 0x1000n, 1, RW);
-            errnoOf(() => domain.syncMap(0n, 0x1000n));
-            const gather = newGather();
-            domain.unmapPages(0n, 0x1000n, gather);
-            errnoOf(() => domain.syncUnmap(gather));
-            errnoOf(() => driver.identity.attach(handle, domain));
-            errnoOf(() => driver.blocked.attach(handle, driver.identity));
-          });
-          for (const [bytes, length, id] of reports) hardware.event(bytes, length, id);
-          driver.release();
-          expect(hardware.pages.livePages).toBe(0);
-        },
-      ),
-      { numRuns: RUNS },
-    );
-  });
+  test(
+    'makes the driver throw IommuError or work, and gives back every page at the end',
+    () => {
+      fc.assert(
+        fc.property(
+          fc.array(answer, { minLength: 1, maxLength: 12 }),
+          fc.array(report, { maxLength: 3 }),
+          (answers, reports) => {
+            const hardware = new ScriptedDevice({
+              answer: (_hex, nth) => {
+                const { bytes, used, id } = answers[nth % answers.length]!;
+                return { bytes, ...(used === undefined ? {} : { used }), ...(id === undefined ? {} : { id }) };
+              },
+            });
+            const { driver } = hardware;
+            driver.probe();
+            driver.onFault(() => {});
+            errnoOf(() => {
+              const handle = driver.probeDevice(device(8, 9));
+              const domain = driver.allocPaging(handle, 0, null);
+              errnoOf(() => domain.attach(handle, driver.blocked));
+              domain.mapPages(0n, 0n, 0x1000n, 1, RW);
+              errnoOf(() => domain.syncMap(0n, 0x1000n));
+              const gather = newGather();
+              domain.unmapPages(0n, 0x1000n, gather);
+              errnoOf(() => domain.syncUnmap(gather));
+              errnoOf(() => driver.identity.attach(handle, domain));
+              errnoOf(() => driver.blocked.attach(handle, driver.identity));
+            });
+            for (const [bytes, length, id] of reports) hardware.event(bytes, length, id);
+            driver.release();
+            expect(hardware.pages.livePages).toBe(0);
+          },
+        ),
+        { numRuns: RUNS },
+      );
+    },
+    FUZZ_TIMEOUT,
+  );
 });

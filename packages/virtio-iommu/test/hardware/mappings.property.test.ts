@@ -2,9 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FLIP } from '../../src/hardware/address.ts';
 import { MAPPING, MappingStore, MappingTree } from '../../src/hardware/mapping-tree.ts';
+import { FUZZ_TIMEOUT, RUNS } from '../fuzz.ts';
 import { attach, DeviceRig, map, S, unmap } from './rig.ts';
-
-const RUNS = Number(process.env.IOMMUKIT_FUZZ_RUNS ?? 20_000);
 
 /** The rules of MAP and UNMAP by plain search through a list: slow, short, and about nothing else. */
 class PlainDomain {
@@ -44,33 +43,37 @@ const step = fc.record({
 });
 
 describe('MAP, UNMAP and lookup agree with a plain list', () => {
-  test('byte-granular, over the whole 64-bit space', () => {
-    const rig = new DeviceRig({
-      pageSizeMask: 1n,
-      inputRange: { start: 0n, last: (1n << 64n) - 1n },
-      reserved: [],
-      physicalBits: 64,
-      features: ['MAP_UNMAP'],
-    });
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 24 }), (steps) => {
-        rig.start();
-        rig.status(attach(1, 0x10));
-        const plain = new PlainDomain();
-        for (const { kind, start, length, phys, flags } of steps) {
-          const end = BigInt.asUintN(64, start + length);
-          if (kind === 'map')
-            expect(rig.status(map(1, start, end, phys, flags))).toBe(plain.map(start, end, phys, flags));
-          else if (kind === 'unmap') expect(rig.status(unmap(1, start, end))).toBe(plain.unmap(start, end));
-          else expect(rig.where(0x10, start)).toBe(plain.read(start));
-        }
-        for (const { start, end } of plain.mappings) {
-          expect([rig.where(0x10, start), rig.where(0x10, end)]).toEqual([plain.read(start), plain.read(end)]);
-        }
-      }),
-      { numRuns: RUNS },
-    );
-  });
+  test(
+    'byte-granular, over the whole 64-bit space',
+    () => {
+      const rig = new DeviceRig({
+        pageSizeMask: 1n,
+        inputRange: { start: 0n, last: (1n << 64n) - 1n },
+        reserved: [],
+        physicalBits: 64,
+        features: ['MAP_UNMAP'],
+      });
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 24 }), (steps) => {
+          rig.start();
+          rig.status(attach(1, 0x10));
+          const plain = new PlainDomain();
+          for (const { kind, start, length, phys, flags } of steps) {
+            const end = BigInt.asUintN(64, start + length);
+            if (kind === 'map')
+              expect(rig.status(map(1, start, end, phys, flags))).toBe(plain.map(start, end, phys, flags));
+            else if (kind === 'unmap') expect(rig.status(unmap(1, start, end))).toBe(plain.unmap(start, end));
+            else expect(rig.where(0x10, start)).toBe(plain.read(start));
+          }
+          for (const { start, end } of plain.mappings) {
+            expect([rig.where(0x10, start), rig.where(0x10, end)]).toEqual([plain.read(start), plain.read(end)]);
+          }
+        }),
+        { numRuns: RUNS },
+      );
+    },
+    FUZZ_TIMEOUT,
+  );
 });
 
 describe('the tree', () => {

@@ -146,6 +146,15 @@ describe('ATTACH (§5.13.6.3)', () => {
   });
 });
 
+test('no more than 65,536 endpoints are attached, whatever number of ids exist', () => {
+  const rig = start({ endpoints: [{ first: 0, last: 0xffff_ffff }] });
+  for (let id = 0; id < 0x1_0000; id++) if (rig.status(attach(1, id)) !== S.OK) throw new Error(`endpoint ${id}`);
+  expect(rig.status(attach(1, 0x1_0000))).toBe(S.NOMEM);
+  expect(rig.status(attach(1, 5))).toBe(S.OK);
+  expect(rig.status(detach(1, 5))).toBe(S.OK);
+  expect(rig.status(attach(1, 0x1_0000))).toBe(S.OK);
+});
+
 describe('DETACH (§5.13.6.4)', () => {
   test('reserved bytes are ignored, unlike ATTACH', () => {
     expect(attached().status(detach(1, 0x10, 0xffff_ffff_ffff_ffffn))).toBe(S.OK);
