@@ -62,6 +62,16 @@ export class Layout<S extends Fields = Fields> {
     return take(this.fields[key] as Field, words, base) as Values<S>[K];
   }
 
+  /** Mnemonics of the decoded values that have one. */
+  labels(words: ArrayLike<number>, base = 0): Record<string, string> {
+    const out: Record<string, string> = {};
+    for (const [key, field] of Object.entries(this.fields)) {
+      const label = field.kind === 'uint' ? field.names[take(field, words, base) as number] : undefined;
+      if (label !== undefined) out[key] = label;
+    }
+    return out;
+  }
+
   /** Runs of bits that are set but belong to no field; empty for a clean structure. */
   reserved(words: ArrayLike<number>, base = 0): ReservedBits[] {
     const found: ReservedBits[] = [];

@@ -91,8 +91,8 @@ function jsonOf({ kind, name, fields, raw, reserved, problems }: DecodedEntry, p
   return JSON.stringify({ ...place, kind, name, fields: jsonFields(fields), raw, reserved, problems });
 }
 
-function textOf({ name, fields, raw, reserved, problems }: DecodedEntry, { index, consumed }: Place): string {
+function textOf({ name, fields, labels, raw, reserved, problems }: DecodedEntry, { index, consumed }: Place): string {
   const place = index === undefined ? '' : `${String(index).padStart(6)} ${consumed ? ' ' : '>'} `;
   const remarks = [...reserved.map((bits) => `reserved ${bits}`), ...problems].map((text) => `\n        ! ${text}`);
-  return `${place}${name}  ${fieldText(fields)}  ${raw}${remarks.join('')}`;
+  return `${place}${name}  ${fieldText(fields, labels)}  ${raw}${remarks.join('')}`;
 }

@@ -12,11 +12,15 @@ export function jsonFields(fields: Readonly<Record<string, boolean | number | bi
   return out;
 }
 
-/** Fields for people: flags by name when set, the rest when not zero. */
-export function fieldText(fields: Readonly<Record<string, boolean | number | bigint | string>>): string {
+/** Fields for people: flags by name when set, the rest when not zero, encodings by their mnemonic. */
+export function fieldText(
+  fields: Readonly<Record<string, boolean | number | bigint | string>>,
+  labels: Readonly<Record<string, string>> = {},
+): string {
   const parts: string[] = [];
   for (const [name, value] of Object.entries(fields)) {
     if (value === true) parts.push(name);
+    else if (value !== 0 && labels[name] !== undefined) parts.push(`${name}=${labels[name]}`);
     else if (typeof value === 'bigint' && value !== 0n) parts.push(`${name}=${hex(value)}`);
     else if (typeof value === 'number' && value !== 0) parts.push(`${name}=${value}`);
     else if (typeof value === 'string' && value !== '0x0') parts.push(`${name}=${value}`);

@@ -24,7 +24,13 @@ export function comparisonRows({ vendors }: ScenarioReport): Row[] {
 
 /** Every native entry, raw and decoded, in the order the hardware met them. */
 export function nativeRows({ native }: VendorReport): string[][] {
-  return native.map(({ step, role, name, raw, fields }) => [`${step}`, role, name, raw, fieldText(fields)]);
+  return native.map(({ step, role, name, raw, fields, labels }) => [
+    `${step}`,
+    role,
+    name,
+    raw,
+    fieldText(fields, labels),
+  ]);
 }
 
 export const NATIVE_HEAD = ['step', 'what', 'name', 'raw', 'fields'];
@@ -66,8 +72,8 @@ function runsByName(entries: readonly NativeReport[]): NativeReport[][] {
   return runs;
 }
 
-function entryText({ name, raw, fields }: NativeReport): string {
-  return `${name} ${fieldText(fields)}\n${groupedHex(raw)}`;
+function entryText({ name, raw, fields, labels }: NativeReport): string {
+  return `${name} ${fieldText(fields, labels)}\n${groupedHex(raw)}`;
 }
 
 /** Names with their counts, in order of first appearance. */

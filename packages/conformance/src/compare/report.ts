@@ -47,6 +47,8 @@ export interface NativeReport {
   /** Hex in memory order. */
   readonly raw: string;
   readonly fields: Readonly<Record<string, string | number | boolean>>;
+  /** Mnemonics of values that have one. */
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 export interface FaultReport {

@@ -19,6 +19,7 @@ export class Watch {
           name: `${what} at ${hex(address)}`,
           raw: bytesToHex(wordsToBytes(words)),
           fields: layout.decode(words),
+          labels: layout.labels(words),
         });
       },
       command: (kind, raw) => this.#add('command', decode(decoder, kind, raw)),
@@ -35,19 +36,18 @@ export class Watch {
     });
   }
 
-  #add(role: NativeReport['role'], entry: Pick<DecodedEntry, 'kind' | 'name' | 'raw' | 'fields'>): void {
+  #add(role: NativeReport['role'], entry: Entry): void {
+    const { kind, name, raw, labels = {} } = entry;
     const fields = Object.fromEntries(
       Object.entries(entry.fields).map(([key, value]) => [key, typeof value === 'bigint' ? hex(value) : value]),
     );
-    this.native.push({ step: this.step, role, kind: entry.kind, name: entry.name, raw: entry.raw, fields });
+    this.native.push({ step: this.step, role, kind, name, raw, fields, labels });
   }
 }
 
-function decode(
-  decoder: NativeDecoder,
-  kind: string,
-  raw: Uint8Array,
-): Pick<DecodedEntry, 'kind' | 'name' | 'raw' | 'fields'> {
+type Entry = Pick<DecodedEntry, 'kind' | 'name' | 'raw' | 'fields' | 'labels'>;
+
+function decode(decoder: NativeDecoder, kind: string, raw: Uint8Array): Entry {
   if (!decoder.kinds.includes(kind)) return { kind, name: 'UNKNOWN', raw: bytesToHex(raw), fields: {} };
   return decoder.decode(kind, raw);
 }

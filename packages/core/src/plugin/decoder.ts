@@ -5,6 +5,8 @@ export interface DecodedEntry {
   readonly name: string;
   /** Field names are the manual's; addresses and wide numbers are bigint. */
   readonly fields: Readonly<Record<string, boolean | number | bigint | string>>;
+  /** Mnemonics of field values that have one (`{ TG: '4K' }`), for people; the values in `fields` stay numbers. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** Hex in memory order. */
   readonly raw: string;
   /** Reserved bits found set, as `[msb:lsb]=0xvalue`. */
