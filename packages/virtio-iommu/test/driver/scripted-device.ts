@@ -1,5 +1,6 @@
 import { bytesToHex } from '@iommukit/bits';
 import type { DeviceDescription, DriverPorts, IommuDriver, UnitDescription } from '@iommukit/core';
+import { isIommuError } from '@iommukit/core';
 import { PageAllocator, SparseMemory } from '@iommukit/machine';
 import { VirtioIommuDriver } from '../../src/driver/driver.ts';
 
@@ -186,3 +187,25 @@ export const device = (...requesterIds: number[]): DeviceDescription => ({
   isolation: null,
   busLimits: [],
 });
+
+export function errnoOf(body: () => unknown): string {
+  try {
+    body();
+  } catch (error) {
+    if (isIommuError(error)) return error.errno;
+    throw error;
+  }
+  return 'none';
+}
+
+/** A script that gives its own answer to requests of one type (first byte), and is agreeable otherwise. */
+export const answering = (type: number, answer: (nth: number, hex: string) => Answer): Script => {
+  let nth = 0;
+  return { answer: (hex) => (Number.parseInt(hex.slice(0, 2), 16) === type ? answer(nth++, hex) : defaultAnswer(hex)) };
+};
+
+export function live(script: Script = {}) {
+  const hardware = new ScriptedDevice(script);
+  hardware.driver.probe();
+  return hardware;
+}

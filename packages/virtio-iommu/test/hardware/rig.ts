@@ -206,3 +206,20 @@ export const map = (domain: number, start: bigint, end: bigint, phys: bigint, fl
 export const unmap = (domain: number, start: bigint, end: bigint, reserved = 0): string =>
   `04000000${le32(domain)}${le64(start)}${le64(end)}${le32(reserved)}`;
 export const probe = (endpoint: number, reserved = '00'.repeat(64)): string => `05000000${le32(endpoint)}${reserved}`;
+
+export const start = (changes: Partial<VirtioIommuHardware> = {}) => new DeviceRig(changes).start();
+/** Accepts everything offered but the bit named. */
+export const startWithout = (bit: bigint, changes: Partial<VirtioIommuHardware> = {}) => {
+  const rig = new DeviceRig(changes);
+  return rig.start(rig.offered() & ~(1n << bit));
+};
+export const attached = (changes: Partial<VirtioIommuHardware> = {}) => {
+  const rig = start(changes);
+  if (rig.status(attach(1, 0x10)) !== S.OK) throw new Error('ATTACH was refused');
+  return rig;
+};
+export const BYTE = {
+  pageSizeMask: 0xffff_ffff_ffff_ffffn,
+  inputRange: { start: 0n, last: (1n << 64n) - 1n },
+  reserved: [],
+};
