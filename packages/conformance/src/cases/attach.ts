@@ -1,5 +1,5 @@
 import { casesOf } from '../case.ts';
-import { equal, ok, refuses } from '../expect.ts';
+import { equal, hex, ok, refuses, same } from '../expect.ts';
 import { RW } from '../rig/rig.ts';
 import { BASE, scene } from './scene.ts';
 
@@ -181,6 +181,27 @@ export const attach = casesOf('attach', [
         return;
       }
       a.reaches(pa, pa);
+    },
+  },
+  {
+    id: 'no-mixture',
+    title: 'while an attach or a detach is under way a DMA sees the page or a refusal, never a third thing',
+    needs: [],
+    run(rig) {
+      const { device, domain, iova, pa } = scene(rig);
+      const strange: string[] = [];
+      const look = () => {
+        const at = device.glance(iova);
+        if (at !== null && at !== pa) strange.push(hex(at));
+        return at !== null;
+      };
+      for (let round = 0; round < 3; round++) {
+        rig.watching(look, () => device.detach());
+        device.refused('read', iova, { reported: 'blocked' });
+        rig.watching(look, () => device.attach(domain));
+        device.reaches(iova, pa);
+      }
+      same(strange, [], 'addresses that are no page of the domain');
     },
   },
 ]);

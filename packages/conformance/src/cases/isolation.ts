@@ -113,4 +113,20 @@ export const isolation = casesOf('isolation', [
       equal(rig.system.devices.length, 1, 'devices left');
     },
   },
+  {
+    id: 'ids-near-and-far',
+    title: 'devices whose ids are close to each other, or at the end of a table, have domains of their own',
+    needs: [],
+    run(rig) {
+      const names = ['a', 'b', 'last', 'twin', 'alias', 'pasid'] as const;
+      const scenes = names.map((name) => scene(rig, { name }));
+      for (let round = 0; round < 2; round++) for (const { device, iova, pa } of scenes) device.reaches(iova, pa);
+      const gone = scenes[2]!;
+      gone.domain.unmap(gone.iova, gone.page);
+      gone.device.refused('read', gone.iova, { reason: 'not-present' });
+      rig.unplug(scenes[1]!.device);
+      for (const { device, iova, pa } of [0, 3, 4, 5].map((i) => scenes[i]!)) device.reaches(iova, pa);
+      gone.device.refused('read', gone.iova, { reason: 'not-present' });
+    },
+  },
 ]);

@@ -158,4 +158,18 @@ export const lifecycle = casesOf('lifecycle', [
       equal(rig.machine.pages.livePages, once, 'pages after 20 more cycles');
     },
   },
+  {
+    id: 'plug-after-dma',
+    title: 'an id that was refused before its device was plugged in works afterwards',
+    needs: [],
+    run(rig) {
+      const a = rig.device('a');
+      for (const requesterId of [...DEVICES.b.requesterIds, ...DEVICES.alias.requesterIds])
+        a.refused('read', BASE, { requesterId, reported: 'any' });
+      for (const name of ['b', 'alias'] as const) {
+        const { device, iova, pa } = scene(rig, { name });
+        for (const requesterId of DEVICES[name].requesterIds) device.reaches(iova, pa, { requesterId });
+      }
+    },
+  },
 ]);

@@ -166,4 +166,37 @@ export const nativeInvalidation = casesOf('native-invalidation', [
       );
     },
   },
+  {
+    id: 'long-batch',
+    title: 'a batch longer than any chunk is carried out whole, or exactly up to its bad entry',
+    needs: ['nest-parent'],
+    run(rig) {
+      const { device, nest } = guest(rig);
+      const { stage1 } = nest;
+      const count = 200;
+      const pages = Array.from({ length: count }, (_, i) => BASE + PAGE * BigInt(i));
+      const one = stage1.invalidatePage(BASE);
+      const bad = nest.kit
+        .badInvalidations(nest.virtualId)
+        .find(
+          ({ value }) => value.type === one.type && value.entryLength === one.entryLength && value.entryCount === 1,
+        );
+      ok(bad !== undefined, 'the guest kit has no bad entry that fits in a batch');
+      const places = pages.map((iova) => nest.page(iova));
+      const warm = () => pages.forEach((iova, i) => void equal(device.glance(iova), places[i], 'translation'));
+      warm();
+      for (const iova of pages) stage1.unmap(iova);
+      const good = concat(...pages.map((iova) => stage1.invalidatePage(iova)));
+      const cut = concat(...pages.slice(0, 133).map((iova) => stage1.invalidatePage(iova)), bad.value, good);
+      const stopped = invalidationOf(() => nest.invalidate(cut));
+      equal(stopped.errno, bad.errno as Errno, 'errno');
+      equal(stopped.done, 133 * one.entryCount, 'entries done');
+      for (const iova of pages.slice(0, 133)) equal(device.glance(iova), null, 'translation after its invalidation');
+      const whole = invalidationOf(() => nest.invalidate(good));
+      equal(whole.errno, null, 'errno');
+      equal(whole.done, good.entryCount, 'entries done');
+      for (const iova of pages) equal(device.glance(iova), null, 'translation after its invalidation');
+      rig.settle();
+    },
+  },
 ]);

@@ -167,4 +167,82 @@ export const pasid = casesOf('pasid', [
       device.refused('read', BASE, { pasid: FIRST, reason: 'not-present' });
     },
   },
+  {
+    id: 'two-devices',
+    title: 'one PASID on two devices is two address spaces',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, domain, pa, page } = withPasid(rig);
+      const other = rig.device('pasid2');
+      other.attached(ALLOC.PASID);
+      device.reaches(BASE, pa, { pasid: FIRST });
+      other.refused('read', BASE, { pasid: FIRST, reported: 'any' });
+      const second = other.paging(ALLOC.PASID);
+      const secondPa = rig.ram.take(page, page);
+      second.map(BASE, secondPa, page, RW);
+      other.attach(second, FIRST);
+      for (let round = 0; round < 2; round++) {
+        device.reaches(BASE, pa, { pasid: FIRST });
+        other.reaches(BASE, secondPa, { pasid: FIRST });
+      }
+      other.detach(FIRST);
+      device.reaches(BASE, pa, { pasid: FIRST });
+      other.refused('read', BASE, { pasid: FIRST, reported: 'any' });
+      domain.unmap(BASE, page);
+      device.refused('read', BASE, { pasid: FIRST, reason: 'not-present' });
+    },
+  },
+  {
+    id: 'shared-with-a-device',
+    title: 'a domain that serves a device and a PASID of another loses a page for both',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, domain, pa, page } = withPasid(rig);
+      const plain = rig.device('b');
+      plain.attach(domain);
+      const other = rig.device('pasid2');
+      other.attached(ALLOC.PASID);
+      other.attach(domain, SECOND);
+      const all = () => {
+        plain.reaches(BASE, pa);
+        device.reaches(BASE, pa, { pasid: FIRST });
+        other.reaches(BASE, pa, { pasid: SECOND });
+      };
+      all();
+      domain.unmap(BASE, page);
+      plain.refused('read', BASE, { reason: 'not-present' });
+      device.refused('read', BASE, { pasid: FIRST, reason: 'not-present' });
+      other.refused('read', BASE, { pasid: SECOND, reason: 'not-present' });
+      domain.map(BASE, pa, page, RW);
+      all();
+      plain.detach();
+      domain.unmap(BASE, page);
+      device.refused('write', BASE, { pasid: FIRST, reason: 'not-present' });
+      other.refused('write', BASE, { pasid: SECOND, reason: 'not-present' });
+    },
+  },
+  {
+    id: 'first-and-last',
+    title: 'the first and the last PASID of a device work like any other',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, ownPa, page } = withPasid(rig);
+      const ends = [1, device.device.maxPasids - 1];
+      const pages = ends.map((one) => {
+        const domain = device.paging(ALLOC.PASID);
+        const pa = rig.ram.take(page, page);
+        domain.map(BASE, pa, page, RW);
+        device.attach(domain, one);
+        return pa;
+      });
+      for (let round = 0; round < 2; round++) {
+        ends.forEach((one, i) => {
+          device.reaches(BASE, pages[i]!, { pasid: one });
+        });
+        device.reaches(BASE, ownPa);
+      }
+      for (const one of ends) device.detach(one);
+      for (const one of ends) device.refused('read', BASE, { pasid: one, reported: 'any' });
+    },
+  },
 ]);

@@ -2,7 +2,7 @@ import { PROT } from '@iommukit/core';
 import { casesOf } from '../case.ts';
 import { errnoOf, ok } from '../expect.ts';
 import { RW } from '../rig/rig.ts';
-import { BASE, RO, scene } from './scene.ts';
+import { BASE, largePage, RO, scene } from './scene.ts';
 
 const WO = PROT.WRITE | PROT.CACHE;
 
@@ -84,6 +84,22 @@ export const permission = casesOf('permission', [
       device.refused('write', iova, { reason: 'permission' });
       device.reads(iova, pa);
       device.writes(iova + page, writable);
+    },
+  },
+  {
+    id: 'large-page',
+    title: 'a read-only large page is read everywhere and written nowhere',
+    needs: ['large-pages'],
+    run(rig) {
+      const device = rig.device('a');
+      const domain = device.attached();
+      const size = largePage(domain)!;
+      const pa = rig.ram.take(size, size);
+      domain.map(BASE, pa, size, RO);
+      for (const offset of [0n, size / 2n, size - 8n]) {
+        device.reads(BASE + offset, pa + offset);
+        device.refused('write', BASE + offset, { reason: 'permission' });
+      }
     },
   },
 ]);

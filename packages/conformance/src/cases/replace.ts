@@ -122,4 +122,27 @@ export const replace = casesOf('replace', [
       ok(third.unmap(iova, first.page) === 0n, 'an empty domain has something mapped');
     },
   },
+  {
+    id: 'identity-no-mixture',
+    title: 'going to identity and back, a DMA sees the page, its own address or a refusal, never a third thing',
+    needs: ['identity-passthrough'],
+    run(rig) {
+      const { device, domain, iova, pa } = scene(rig);
+      const { identity } = device.device.group;
+      const strange: string[] = [];
+      const look = () => {
+        const at = device.glance(iova);
+        if (at !== null && at !== pa && at !== iova) strange.push(hex(at));
+        return at !== null;
+      };
+      for (let round = 0; round < 2; round++) {
+        device.reaches(iova, pa);
+        rig.watching(look, () => device.replace(identity));
+        device.reaches(pa, pa);
+        rig.watching(look, () => device.replace(domain));
+      }
+      device.reaches(iova, pa);
+      same(strange, [], 'addresses of neither domain');
+    },
+  },
 ]);

@@ -1,5 +1,5 @@
 import { casesOf } from '../case.ts';
-import { equal } from '../expect.ts';
+import { equal, ok } from '../expect.ts';
 import { RW } from '../rig/rig.ts';
 import { BASE, scene } from './scene.ts';
 
@@ -230,6 +230,60 @@ export const unmap = casesOf('unmap', [
         }
         equal(rig.machine.pages.livePages, before, `pages after round ${round + 1}`);
       }
+    },
+  },
+  {
+    id: 'every-shape',
+    title: 'ranges of any length at any page are gone from end to end, and nothing else is',
+    needs: [],
+    run(rig) {
+      const device = rig.device('a');
+      const domain = device.attached();
+      const page = domain.granule;
+      const count = 96;
+      const pa = rig.ram.take(page * BigInt(count), page);
+      const at = (i: number) => BASE + page * BigInt(i + 480);
+      const to = (i: number) => pa + page * BigInt(i);
+      const mapFrom = (start: number, end: number) => {
+        for (let i = start; i < end; i++) domain.map(at(i), to(i), page, RW);
+      };
+      mapFrom(0, count);
+      for (let step = 0; step < 24; step++) {
+        const start = (step * 29) % 61;
+        const length = 1 + ((step * 17) % 33);
+        for (let i = 0; i < count; i++) ok(device.glance(at(i)) === to(i), `page ${i} before step ${step}`);
+        const size = page * BigInt(length);
+        equal(domain.unmap(at(start), size), size, `bytes unmapped in step ${step}`);
+        for (let i = 0; i < count; i++) {
+          const inside = i >= start && i < start + length;
+          ok(
+            device.glance(at(i)) === (inside ? null : to(i)),
+            `page ${i} after ${length} pages at ${start} were unmapped`,
+          );
+        }
+        mapFrom(start, start + length);
+        rig.settle();
+      }
+    },
+  },
+  {
+    id: 'freed-after-invalidation',
+    title: 'a table page is given back only when the unit can no longer use what it held',
+    needs: [],
+    run(rig) {
+      const { device, domain, page, iova, pa } = scene(rig);
+      device.reaches(iova, pa);
+      const { pages } = rig.machine;
+      const free = pages.free.bind(pages);
+      let early = 0;
+      pages.free = (table) => {
+        if (device.glance(iova) !== null) early++;
+        free(table);
+      };
+      equal(domain.unmap(iova, page), page, 'bytes unmapped');
+      pages.free = free;
+      rig.settle();
+      equal(early, 0, 'pages given back while the unit still translated');
     },
   },
 ]);

@@ -439,6 +439,18 @@ export const driverMutants: readonly Mutant[] = [
         };
       }),
   },
+  {
+    id: 'driver/faults-out-of-order',
+    breaks: 'a fault is told after the next one',
+    by: 'fault/in-order',
+    mutate: (plugin) => {
+      const held: FaultRecord[] = [];
+      return mutateFaults(plugin, (fault) => {
+        held.push(fault);
+        return held.length < 2 ? [] : held.splice(0).reverse();
+      });
+    },
+  },
 ];
 
 function firstOf(request: NativeInvalidation): NativeInvalidation {

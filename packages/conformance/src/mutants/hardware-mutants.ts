@@ -126,6 +126,27 @@ export const hardwareMutants: readonly Mutant[] = [
         answer.pageSizeLg2 = Math.min(answer.pageSizeLg2, 11);
       }),
   },
+  {
+    id: 'hardware/high-half-lost',
+    breaks: 'translated addresses have 32 bits',
+    by: 'map/above-4-gib',
+    mutate: (plugin) =>
+      mutateTranslate(plugin, () => (request, answer, honest) => {
+        honest(request, answer);
+        if (answer.outcome === OUTCOME.TRANSLATED) answer.paHi = 0;
+      }),
+  },
+  {
+    id: 'hardware/bypass-cut',
+    breaks: 'addresses that pass through have 32 bits',
+    by: 'attach/identity',
+    needs: ['identity-passthrough'],
+    mutate: (plugin) =>
+      mutateTranslate(plugin, () => (request, answer, honest) => {
+        honest(request, answer);
+        if (answer.outcome === OUTCOME.BYPASS) answer.paHi = 0;
+      }),
+  },
 ];
 
 function passThrough({ iovaHi, iovaLo }: DmaRequest, answer: DmaAnswer): void {

@@ -2,7 +2,7 @@ import type { PagingDomainOps, VendorPlugin } from '@iommukit/core';
 import type { ToyDriver } from '../toy/driver/driver.ts';
 import type { ToyPagingDomain } from '../toy/driver/paging-domain.ts';
 import type { ToyHardware } from '../toy/hardware/hardware.ts';
-import { type Mutant, mutateDomains, mutateDriver, mutateDriverPorts, mutateHardware } from './mutant.ts';
+import { type Mutant, mutateDomains, mutateDriver, mutateDriverPorts, mutateGuests, mutateHardware } from './mutant.ts';
 
 /** The toy with its parts changed each time the driver has come up. */
 const inDriver = (plugin: VendorPlugin, patch: (unit: ToyDriver['unit'], driver: ToyDriver) => void): VendorPlugin =>
@@ -358,6 +358,49 @@ export const toyMutants: readonly Mutant[] = [
       inDriver(toy, ({ devices }, driver) => {
         devices.remove = () => {};
         driver.blocked.attach = () => {};
+      }),
+  },
+  {
+    id: 'toy/frees-too-early',
+    breaks: 'table pages are given back before the invalidation',
+    by: 'unmap/freed-after-invalidation',
+    mutate: (toy) =>
+      inDomain(toy, (domain) => {
+        const sync = domain.syncUnmap.bind(domain);
+        domain.syncUnmap = (gather) => {
+          for (const pa of gather.freed.splice(0)) domain.unit.ports.pages.free(pa);
+          sync(gather);
+        };
+      }),
+  },
+  {
+    id: 'toy/context-cache-without-device',
+    breaks: 'the context cache does not say whose PASID it holds',
+    by: 'pasid/two-devices',
+    mutate: (toy) =>
+      inHardware(toy, ({ contexts }) => {
+        const find = contexts.find.bind(contexts);
+        const first = new Map<number, number>();
+        contexts.find = (device, pasid) => {
+          if (pasid === 0) return find(device, pasid);
+          if (!first.has(pasid)) first.set(pasid, device);
+          return find(first.get(pasid)!, pasid);
+        };
+      }),
+  },
+  {
+    id: 'toy/long-batch-cut',
+    breaks: "a guest's batch is carried out up to its 128th entry",
+    by: 'native-invalidation/long-batch',
+    mutate: (toy) =>
+      mutateGuests(toy, (target) => {
+        const invalidate = target.invalidate.bind(target);
+        target.invalidate = (request) => {
+          const { entryCount, entryLength, bytes } = request;
+          const kept = Math.min(entryCount, 128);
+          const { error } = invalidate({ ...request, entryCount: kept, bytes: bytes.subarray(0, kept * entryLength) });
+          return { done: entryCount, error };
+        };
       }),
   },
 ];

@@ -23,10 +23,14 @@ export const DEVICES = {
   twin: device('twin', 0x020, { isolation: 'card' }),
   sibling: device('sibling', 0x021, { isolation: 'card' }),
   pasid: device('pasid', 0x030, { pasidBits: 8 }),
+  /** Another one with PASIDs, whose id differs above bit 7. */
+  pasid2: device('pasid2', 0x130, { pasidBits: 8 }),
   /** Its DMA cannot be held to cache coherency by firmware's word. */
   loose: device('loose', 0x040, { coherent: false }),
   /** One device that sends two ids. */
   alias: device('alias', 0x050, { requesterIds: [0x050, 0x051] }),
+  /** The last id of nine bits. */
+  last: device('last', 0x1ff),
   limited: device('limited', 0x060, { busLimits: [BUS_WINDOW] }),
 } as const satisfies Record<string, DeviceDescription>;
 

@@ -16,8 +16,8 @@ import type { Ram } from './ram.ts';
 import type { Rig } from './rig.ts';
 import type { RigDevice } from './rig-device.ts';
 
-/** The guest's RAM: one mapping of the parent. */
-const GUEST_BASE = 0x4000_0000n;
+/** The guest's RAM: one mapping of the parent, above 4 GiB on both sides so that no half of an address is zero. */
+const GUEST_BASE = 0x3_4000_0000n;
 const GUEST_BYTES = 0x40_0000n;
 
 /** Guest-physical memory over host RAM. */
@@ -78,7 +78,7 @@ export class Nest {
     this.virtualId = virtualId;
     this.#owner = owner;
     this.parent = owner.paging(ALLOC.NEST_PARENT);
-    const host = rig.ram.take(GUEST_BYTES, GUEST_BYTES);
+    const host = rig.ram.takeHigh(GUEST_BYTES, GUEST_BYTES);
     this.parent.map(GUEST_BASE, host, GUEST_BYTES, PROT.READ | PROT.WRITE | PROT.CACHE);
     this.memory = new GuestRam(rig.ram, GUEST_BASE, host);
     this.viommu =

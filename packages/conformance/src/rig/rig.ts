@@ -22,6 +22,7 @@ import { DEVICES, type DeviceName } from './devices.ts';
 import { Nest } from './nest.ts';
 import { Ram } from './ram.ts';
 import { RigDevice } from './rig-device.ts';
+import { scribbleOnFree } from './scribble.ts';
 
 /** Memory the rig itself puts in: data, readable and writable. */
 export const RW = PROT.READ | PROT.WRITE | PROT.CACHE;
@@ -67,6 +68,7 @@ export class Rig {
     this.#config = config;
     this.#schedule = schedule;
     this.machine = machine ?? new Machine({ schedule });
+    scribbleOnFree(this.machine);
     this.ram = new Ram(this.machine.memory);
     this.system.onFault((fault) => this.faults.push(fault));
     this.unit = this.addUnit();
