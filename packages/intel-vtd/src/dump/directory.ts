@@ -1,4 +1,4 @@
-import { hiOf, loOf, toBig } from '@iommukit/bits';
+import { hiOf, loOf, toBig, type Values } from '@iommukit/bits';
 import type { PhysicalMemory } from '@iommukit/core';
 import {
   CONTEXT_ENTRY,
@@ -34,16 +34,43 @@ function structure(memory: PhysicalMemory, address: bigint, bytes: number): Uint
   return words;
 }
 
-/** Source-ids with a present legacy context entry that translates. */
-export function* legacyPlaces(memory: PhysicalMemory, rootTable: bigint): Generator<Place> {
-  for (let bus = 0; bus < BUSES; bus++) {
-    const root = structure(memory, rootTable + BigInt(bus * 16), 16);
-    if (root === null || !ROOT_ENTRY.get(root, 'P')) continue;
-    for (let devfn = 0; devfn < BUSES; devfn++) {
-      const words = structure(memory, ROOT_ENTRY.get(root, 'CTP') + BigInt(devfn * 16), 16);
-      const place = words === null ? null : legacyPlace((bus << 8) | devfn, words);
-      if (place !== null) yield place;
+/** A mode's way from a source-id to its address spaces. */
+export interface Directory {
+  /** Every source-id (and PASID) that translates, ascending; a device's own requests (null) before its PASIDs. */
+  places(): Iterable<Place>;
+  /** One of them. */
+  find(device: number, pasid: number | null): Place | null;
+}
+
+export class LegacyDirectory implements Directory {
+  readonly #memory: PhysicalMemory;
+  readonly #root: bigint;
+
+  constructor(memory: PhysicalMemory, root: bigint) {
+    this.#memory = memory;
+    this.#root = root;
+  }
+
+  *places(): Generator<Place> {
+    for (let bus = 0; bus < BUSES; bus++) {
+      if (this.#contexts(bus) === null) continue;
+      for (let devfn = 0; devfn < BUSES; devfn++) {
+        const place = this.find((bus << 8) | devfn, null);
+        if (place !== null) yield place;
+      }
     }
+  }
+
+  find(device: number, pasid: number | null): Place | null {
+    const contexts = pasid === null ? this.#contexts(device >>> 8) : null;
+    const at = contexts === null ? null : contexts + BigInt((device & 0xff) * 16);
+    const words = at === null ? null : structure(this.#memory, at, 16);
+    return words === null ? null : legacyPlace(device, words);
+  }
+
+  #contexts(bus: number): bigint | null {
+    const root = structure(this.#memory, this.#root + BigInt(bus * 16), 16);
+    return root !== null && ROOT_ENTRY.get(root, 'P') ? ROOT_ENTRY.get(root, 'CTP') : null;
   }
 }
 
@@ -54,38 +81,78 @@ function legacyPlace(device: number, words: Uint32Array): Place | null {
   return { device, pasid: null, space: { pgtt: PGTT.SECOND_STAGE, second, first: { root: 0n, levels: 4 } } };
 }
 
-/** Source-ids and PASIDs with a present PASID entry that translates; null for requests without PASID. */
-export function* scalablePlaces(memory: PhysicalMemory, rootTable: bigint): Generator<Place> {
-  for (let bus = 0; bus < BUSES; bus++) {
-    const root = structure(memory, rootTable + BigInt(bus * 16), 16);
-    if (root === null) continue;
-    const halves = SCALABLE_ROOT_ENTRY.decode(root);
-    if (halves.LP) yield* half(memory, halves.LCTP, bus << 8);
-    if (halves.UP) yield* half(memory, toBig(root[3]!, root[2]! & -4096), (bus << 8) | HALF);
-  }
-}
+type Context = Values<typeof SCALABLE_CONTEXT_ENTRY.fields>;
 
-function* half(memory: PhysicalMemory, table: bigint, first: number): Generator<Place> {
-  for (let i = 0; i < HALF; i++) {
-    const words = structure(memory, table + BigInt(i * 32), 32);
-    if (words !== null && SCALABLE_CONTEXT_ENTRY.get(words, 'P')) yield* devicePlaces(memory, first + i, words);
-  }
-}
+export class ScalableDirectory implements Directory {
+  readonly #memory: PhysicalMemory;
+  readonly #root: bigint;
+  /** PASID tables and directories that hold nothing that translates: devices may share them by the thousand. */
+  readonly #empty = new Set<string>();
 
-function* devicePlaces(memory: PhysicalMemory, device: number, words: Uint32Array): Generator<Place> {
-  const context = SCALABLE_CONTEXT_ENTRY.decode(words);
-  const own = pasidSpace(memory, context.PASIDDIRPTR, context.RID_PASID);
-  if (own !== null) yield { device, pasid: null, space: own };
-  if (!context.PASIDE) return;
-  const directories = 2 ** (context.PDTS + 7);
-  for (let d = 0; d < directories; d++) {
-    const directory = structure(memory, context.PASIDDIRPTR + BigInt(d * 8), 8);
-    if (directory === null || !PASID_DIRECTORY_ENTRY.get(directory, 'P')) continue;
-    for (let i = 0; i < TABLE_ENTRIES; i++) {
-      const pasid = d * TABLE_ENTRIES + i;
-      const space = pasid === context.RID_PASID ? null : pasidSpace(memory, context.PASIDDIRPTR, pasid);
-      if (space !== null) yield { device, pasid, space };
+  constructor(memory: PhysicalMemory, root: bigint) {
+    this.#memory = memory;
+    this.#root = root;
+  }
+
+  *places(): Generator<Place> {
+    for (let first = 0; first < BUSES * BUSES; first += HALF) {
+      if (this.#contexts(first) === null) continue;
+      for (let device = first; device < first + HALF; device++) {
+        const context = this.#context(device);
+        if (context !== null) yield* this.#ofDevice(device, context);
+      }
     }
+  }
+
+  find(device: number, pasid: number | null): Place | null {
+    const context = this.#context(device);
+    if (context === null) return null;
+    const explicit = pasid !== null && context.PASIDE && pasid < 2 ** (context.PDTS + 13);
+    if (pasid !== null && (!explicit || pasid === context.RID_PASID)) return null;
+    const space = pasidSpace(this.#memory, context.PASIDDIRPTR, pasid ?? context.RID_PASID);
+    return space === null ? null : { device, pasid, space };
+  }
+
+  #contexts(device: number): bigint | null {
+    const root = structure(this.#memory, this.#root + BigInt((device >>> 8) * 16), 16);
+    if (root === null) return null;
+    const { LP, LCTP, UP } = SCALABLE_ROOT_ENTRY.decode(root);
+    if ((device & HALF) === 0) return LP ? LCTP : null;
+    return UP ? toBig(root[3]!, root[2]! & -4096) : null;
+  }
+
+  #context(device: number): Context | null {
+    const table = this.#contexts(device);
+    const at = table === null ? null : table + BigInt((device & (HALF - 1)) * 32);
+    const words = at === null ? null : structure(this.#memory, at, 32);
+    return words !== null && SCALABLE_CONTEXT_ENTRY.get(words, 'P') ? SCALABLE_CONTEXT_ENTRY.decode(words) : null;
+  }
+
+  *#ofDevice(device: number, context: Context): Generator<Place> {
+    const own = pasidSpace(this.#memory, context.PASIDDIRPTR, context.RID_PASID);
+    if (own !== null) yield { device, pasid: null, space: own };
+    const key = `${context.PASIDDIRPTR}:${context.PDTS}:${context.RID_PASID}`;
+    if (!context.PASIDE || this.#empty.has(key)) return;
+    let found = false;
+    for (let index = 0; index < 2 ** (context.PDTS + 7); index++)
+      if (yield* this.#ofDirectoryEntry(device, context, index)) found = true;
+    if (!found) this.#empty.add(key);
+  }
+
+  *#ofDirectoryEntry(device: number, context: Context, index: number): Generator<Place, boolean> {
+    const entry = structure(this.#memory, context.PASIDDIRPTR + BigInt(index * 8), 8);
+    if (entry === null || !PASID_DIRECTORY_ENTRY.get(entry, 'P')) return false;
+    const key = `${PASID_DIRECTORY_ENTRY.get(entry, 'SMPTBLPTR')}`;
+    if (this.#empty.has(key)) return false;
+    let found = false;
+    for (let pasid = index * TABLE_ENTRIES; pasid < (index + 1) * TABLE_ENTRIES; pasid++) {
+      const space = pasidSpace(this.#memory, context.PASIDDIRPTR, pasid);
+      if (space === null) continue;
+      found = true;
+      if (pasid !== context.RID_PASID) yield { device, pasid, space };
+    }
+    if (!found) this.#empty.add(key);
+    return found;
   }
 }
 

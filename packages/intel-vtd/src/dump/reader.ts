@@ -10,7 +10,7 @@ import type {
 } from '@iommukit/core';
 import { VtdHardware } from '../hardware/hardware.ts';
 import { MODE } from '../hardware/state.ts';
-import { legacyPlaces, type Place, scalablePlaces } from './directory.ts';
+import { type Directory, LegacyDirectory, ScalableDirectory } from './directory.ts';
 import { invalidationRing } from './ring.ts';
 import { spaceMappings } from './spaces.ts';
 
@@ -36,16 +36,13 @@ class VtdDumpReader implements DumpReader {
   }
 
   *devices(): Generator<{ readonly device: number; readonly pasid: number | null }> {
-    for (const { device, pasid } of this.#places()) yield { device, pasid };
+    for (const { device, pasid } of this.#directory()?.places() ?? []) yield { device, pasid };
   }
 
-  *mappings(device: number, pasid: number | null): Generator<DumpMapping> {
+  mappings(device: number, pasid: number | null): Iterable<DumpMapping> {
     const { features, ssirwe } = this.hardware.unit.state;
-    for (const place of this.#places())
-      if (place.device === device && place.pasid === pasid) {
-        yield* spaceMappings(this.#memory, features, place.space, ssirwe);
-        return;
-      }
+    const place = this.#directory()?.find(device, pasid);
+    return place ? spaceMappings(this.#memory, features, place.space, ssirwe) : [];
   }
 
   /** Throws RangeError for a queue that is not there. */
@@ -54,11 +51,11 @@ class VtdDumpReader implements DumpReader {
     return invalidationRing(this.#memory, this.hardware.unit.registers);
   }
 
-  #places(): Iterable<Place> {
+  #directory(): Directory | null {
     const { mode, rootHi, rootLo } = this.hardware.unit.state;
     const root = toBig(rootHi, rootLo);
-    if (mode === MODE.LEGACY) return legacyPlaces(this.#memory, root);
-    return mode === MODE.SCALABLE ? scalablePlaces(this.#memory, root) : [];
+    if (mode === MODE.LEGACY) return new LegacyDirectory(this.#memory, root);
+    return mode === MODE.SCALABLE ? new ScalableDirectory(this.#memory, root) : null;
   }
 }
 

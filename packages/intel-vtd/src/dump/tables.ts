@@ -14,6 +14,10 @@ export interface Tables {
   readonly locate: (address: bigint) => bigint | null;
   /** Input addresses of this width and above are sign-extended; 64 = none are. */
   readonly signBits: number;
+  /** Input addresses end here (exclusive), before sign extension. */
+  readonly limit: bigint;
+  /** What one leaf contributes: itself, parts of it, or nothing. */
+  readonly expand: (leaf: DumpMapping) => Iterable<DumpMapping>;
 }
 
 function readEntry(memory: PhysicalMemory, address: bigint): bigint | null {
@@ -23,7 +27,10 @@ function readEntry(memory: PhysicalMemory, address: bigint): bigint | null {
 const extend = (iova: bigint, bits: number): bigint =>
   bits < 64 && (iova >> BigInt(bits - 1)) & 1n ? BigInt.asUintN(64, BigInt.asIntN(bits, iova)) : iova;
 
-/** Leaves in ascending order. A table found empty is not entered again, so that tables that share one stay cheap. */
+/**
+ * What a table maps, ascending. A table that contributed nothing is not entered again, so that a dump in which tables
+ * share or contain each other costs what it yields.
+ */
 export function* leaves(tables: Tables): Generator<DumpMapping> {
   yield* below(tables, tables.root, tables.levels, 0n, ALL, new Set());
 }
@@ -36,43 +43,61 @@ function* below(
   rights: number,
   empty: Set<string>,
 ): Generator<DumpMapping, boolean> {
-  const key = `${level}:${table}`;
+  const key = `${level}:${rights}:${table}`;
   const host = empty.has(key) ? null : tables.locate(table);
   if (host === null) return false;
   let found = false;
   for (let i = 0n; i < ENTRIES; i++) {
+    const iova = base + i * pageBytes(level);
+    if (iova >= tables.limit) break;
     const value = readEntry(tables.memory, host + i * 8n);
     const entry = value === null ? null : tables.read(value, level);
-    if (entry === null) continue;
-    const iova = base + i * pageBytes(level);
+    if (entry === null || (rights & entry.rights) === 0) continue;
     const both = rights & entry.rights;
-    if (entry.leaf) {
-      found = true;
-      if (both === 0) continue;
-      const size = pageBytes(level);
-      yield { iova: extend(iova, tables.signBits), pa: entry.address, size, pageSize: size, permissions: both };
-    } else if (yield* below(tables, entry.address, level - 1, iova, both, empty)) found = true;
+    const inside = entry.leaf
+      ? leaf(tables, extend(iova, tables.signBits), entry.address, pageBytes(level), both)
+      : below(tables, entry.address, level - 1, iova, both, empty);
+    if (yield* inside) found = true;
   }
   if (!found) empty.add(key);
   return found;
 }
 
-/** The leaf that serves one address, or null. */
-export function lookup(tables: Tables, address: bigint): DumpMapping | null {
+function* leaf(
+  tables: Tables,
+  iova: bigint,
+  pa: bigint,
+  size: bigint,
+  permissions: number,
+): Generator<DumpMapping, boolean> {
+  let found = false;
+  for (const part of tables.expand({ iova, pa, size, pageSize: size, permissions })) {
+    found = true;
+    yield part;
+  }
+  return found;
+}
+
+/** A hole: nothing serves the `size` bytes from `iova` on. */
+export interface Hole {
+  readonly iova: bigint;
+  readonly size: bigint;
+  readonly permissions: 0;
+}
+
+/** The leaf that serves one address, or the hole it lies in. */
+export function lookup(tables: Tables, address: bigint): DumpMapping | Hole {
   let table = tables.root;
   let rights = ALL;
-  for (let level = tables.levels; level > 0; level--) {
-    const host = tables.locate(table);
-    if (host === null) return null;
-    const index = (address / pageBytes(level)) % ENTRIES;
-    const value = readEntry(tables.memory, host + index * 8n);
-    const entry = value === null ? null : tables.read(value, level);
-    if (entry === null) return null;
-    rights &= entry.rights;
+  for (let level = tables.levels; ; level--) {
     const size = pageBytes(level);
-    if (entry.leaf)
-      return { iova: address - (address % size), pa: entry.address, size, pageSize: size, permissions: rights };
+    const iova = address - (address % size);
+    const host = tables.locate(table);
+    const value = host === null ? null : readEntry(tables.memory, host + ((address / size) % ENTRIES) * 8n);
+    const entry = value === null ? null : tables.read(value, level);
+    if (entry !== null) rights &= entry.rights;
+    if (entry === null || rights === 0) return { iova, size, permissions: 0 };
+    if (entry.leaf) return { iova, pa: entry.address, size, pageSize: size, permissions: rights };
     table = entry.address;
   }
-  return null;
 }

@@ -120,8 +120,8 @@ export interface DescriptorType {
   readonly type: number;
   readonly name: string;
   readonly layout: Layout;
-  /** The ECAP bit without which the type does not exist. */
-  readonly feature?: 'DT' | 'PRS' | 'HPTS' | 'SMTS';
+  /** The ECAP bit without which the type does not exist; types past 5 exist only outside legacy mode besides. */
+  readonly feature?: 'DT' | 'PRS' | 'HPTS';
 }
 
 /** Indexed by type number; undefined where no descriptor is defined. */
@@ -132,8 +132,8 @@ export const DESCRIPTORS: readonly (DescriptorType | undefined)[] = [
   { type: 3, name: 'dev_tlb_inv_dsc', layout: DEV_TLB_INV_DSC, feature: 'DT' },
   { type: 4, name: 'iec_inv_dsc', layout: IEC_INV_DSC },
   { type: 5, name: 'inv_wait_dsc', layout: INV_WAIT_DSC },
-  { type: 6, name: 'p_iotlb_inv_dsc', layout: P_IOTLB_INV_DSC, feature: 'SMTS' },
-  { type: 7, name: 'pc_inv_dsc', layout: PC_INV_DSC, feature: 'SMTS' },
+  { type: 6, name: 'p_iotlb_inv_dsc', layout: P_IOTLB_INV_DSC },
+  { type: 7, name: 'pc_inv_dsc', layout: PC_INV_DSC },
   { type: 8, name: 'p_dev_tlb_inv_dsc', layout: P_DEV_TLB_INV_DSC, feature: 'DT' },
   { type: 9, name: 'page_grp_resp_dsc', layout: PAGE_GRP_RESP_DSC, feature: 'PRS' },
   { type: 10, name: 'hpt_inv_dsc', layout: HPT_INV_DSC, feature: 'HPTS' },

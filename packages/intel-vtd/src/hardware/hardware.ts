@@ -55,6 +55,7 @@ export class VtdHardware implements HardwareModel {
   private readonly ports: HardwarePorts;
   private readonly config: VtdHardwareConfig;
   private onlooker: HardwareProbe | null = null;
+  private woken = false;
 
   constructor(ports: HardwarePorts, config: VtdHardwareConfig) {
     this.ports = ports;
@@ -78,7 +79,9 @@ export class VtdHardware implements HardwareModel {
 
   /** Also forgets a dump: the unit is again the one it was built as. */
   reset(): void {
-    this.unit = this.build(this.config.version, this.config.cap, this.config.ecap);
+    if (this.woken) this.unit = this.build(this.config.version, this.config.cap, this.config.ecap);
+    else this.unit.reset();
+    this.woken = false;
   }
 
   /** Features come from the frame's own VER, CAP and ECAP. */
@@ -89,6 +92,7 @@ export class VtdHardware implements HardwareModel {
     const register = (at: number): bigint => toBig(words[at / 4 + 1]!, words[at / 4]!);
     this.unit = this.build(words[0]! & 0xff, register(REGISTERS.CAP.at), register(REGISTERS.ECAP.at));
     this.unit.wake(frame);
+    this.woken = true;
   }
 
   dropCaches(): void {

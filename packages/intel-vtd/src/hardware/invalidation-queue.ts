@@ -110,8 +110,7 @@ export class InvalidationQueue {
     const entry = DESCRIPTORS[type];
     if (entry === undefined) return undefined;
     if (this.state.ttm === TTM.LEGACY && type > LAST_LEGACY_TYPE) return undefined;
-    if (entry.feature !== undefined && !this.state.features.ecap[entry.feature] && type !== 6 && type !== 7)
-      return undefined;
+    if (entry.feature !== undefined && !this.state.features.ecap[entry.feature]) return undefined;
     return this.reserved[type];
   }
 
