@@ -183,4 +183,57 @@ export const fault = casesOf('fault', [
       device.reaches(iova, pa);
     },
   },
+  {
+    id: 'outside-operations',
+    title: 'faults that happen during an operation are reported when the unit has no more to do for it',
+    needs: [],
+    run(rig) {
+      const { device, domain, page, iova, pa } = scene(rig, { name: 'alias' });
+      device.reaches(iova, pa);
+      let told = 0;
+      let early = 0;
+      let busy = false;
+      const stop = rig.system.onFault(() => {
+        told++;
+      });
+      rig.unit.hardware.probe = {
+        command: () => {
+          if (busy && told > 0) early++;
+        },
+      };
+      const during = (operation: () => void) => {
+        told = 0;
+        busy = true;
+        rig.watching(() => device.glance(iova + page * 4n) !== null, operation);
+        busy = false;
+      };
+      during(() => device.detach());
+      during(() => device.attach(domain));
+      device.reaches(iova, pa);
+      rig.unit.hardware.probe = null;
+      stop();
+      equal(early, 0, 'native commands after a report in the same operation');
+    },
+  },
+  {
+    id: 'listener-acts',
+    title: 'a listener may map what was missing, and unmap it again',
+    needs: [],
+    run(rig) {
+      const { device, domain, page, iova, pa } = scene(rig);
+      const missing = iova + page * 4n;
+      const extra = rig.ram.take(page, page);
+      const stop = rig.system.onFault(() => {
+        if (domain.iovaToPhys(missing) === null) domain.map(missing, extra, page, RW);
+        else equal(domain.unmap(missing, page), page, 'bytes unmapped by the listener');
+      });
+      device.dma('read', missing);
+      device.reaches(missing, extra);
+      device.dma('read', missing + page);
+      equal(domain.iovaToPhys(missing), null, 'what the listener unmapped');
+      stop();
+      device.refused('read', missing, { reason: 'not-present' });
+      device.reaches(iova, pa);
+    },
+  },
 ]);

@@ -403,4 +403,10 @@ export const toyMutants: readonly Mutant[] = [
         };
       }),
   },
+  {
+    id: 'toy/reports-in-the-middle',
+    breaks: 'a fault is reported while an operation still has commands to send',
+    by: 'fault/outside-operations',
+    mutate: (toy) => inDriver(toy, ({ gate }) => void (gate.run = (operation) => operation())),
+  },
 ];

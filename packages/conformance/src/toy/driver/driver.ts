@@ -21,6 +21,7 @@ import { CTRL_ENABLE, REGISTERS, STATUS } from '../format/registers.ts';
 import { CommandProducer } from './command-producer.ts';
 import { DeviceTable, TABLE_BYTES, TABLE_LG2, type ToyDevice } from './device-table.ts';
 import { EventConsumer } from './event-consumer.ts';
+import { Gate } from './gate.ts';
 import { DirectNestedDomain } from './nested-domain.ts';
 import { ToyPagingDomain } from './paging-domain.ts';
 import { readFeatures, type ToyFeatures } from './probe.ts';
@@ -84,11 +85,13 @@ export class ToyDriver implements IommuDriver {
 
   probeDevice(description: DeviceDescription): ToyDevice {
     const pasids = this.capabilities.has('pasid') && description.pasidBits > 0;
-    return this.unit.devices.add(description, pasids ? 2 ** description.pasidBits : 0);
+    const { devices, gate } = this.unit;
+    return gate.run(() => devices.add(description, pasids ? 2 ** description.pasidBits : 0));
   }
 
   releaseDevice(device: DeviceHandle): void {
-    this.unit.devices.remove(device as ToyDevice);
+    const { devices, gate } = this.unit;
+    gate.run(() => devices.remove(device as ToyDevice));
   }
 
   capable(device: DeviceHandle, capability: DeviceCapability): boolean {
@@ -148,11 +151,12 @@ export class ToyDriver implements IommuDriver {
     mmio.write64(REGISTERS.CMD_BASE.at, BigInt(commandRing));
     mmio.write64(REGISTERS.EVT_BASE.at, BigInt(eventRing));
     this.#enable(true);
-    this.#events = new EventConsumer(this.#ports, eventRing);
+    const gate = new Gate();
+    this.#events = new EventConsumer(this.#ports, eventRing, gate);
     const commands = new CommandProducer(this.#ports, commandRing);
     const devices = new DeviceTable(memory, this.#ports.pages, commands, table);
     const tags = new Tags();
-    this.#unit = { ports: this.#ports, features, commands, devices, tags, guestTags: new Tags() };
+    this.#unit = { ports: this.#ports, features, commands, devices, gate, tags, guestTags: new Tags() };
   }
 
   #enable(on: boolean): void {

@@ -2,6 +2,7 @@ import { bytesToWords } from '@iommukit/bits';
 import { ACCESS_NAMES, type DriverPorts, type FaultReasonName, type FaultRecord } from '@iommukit/core';
 import { CODE, CODE_NAMES, EVENT } from '../format/events.ts';
 import { EVENT_BYTES, EVENT_ENTRIES, EVENT_IRQ, REGISTERS, STATUS } from '../format/registers.ts';
+import type { Gate } from './gate.ts';
 
 /** The common word for each code, as this driver reads the manual. */
 const REASONS: Readonly<Record<number, FaultReasonName>> = {
@@ -24,10 +25,11 @@ export class EventConsumer {
   readonly #ring: number;
   #head = 0;
 
-  constructor(ports: DriverPorts, ring: number) {
+  constructor(ports: DriverPorts, ring: number, gate: Gate) {
     this.#ports = ports;
     this.#ring = ring;
-    ports.irq[EVENT_IRQ]!.handle(() => this.drain());
+    gate.work = () => this.drain();
+    ports.irq[EVENT_IRQ]!.handle(() => gate.interrupt());
   }
 
   /** At most one ring's worth a call: a unit that writes for ever gets its turn again with the next interrupt. */

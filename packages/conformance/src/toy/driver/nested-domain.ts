@@ -12,6 +12,7 @@ import { GUEST_COMMAND, NESTED_DATA, OP, TOY_DATA_TYPE } from '../format/command
 import { MODE } from '../format/context.ts';
 import { Context } from './context.ts';
 import type { ToyDevice } from './device-table.ts';
+import type { Gate } from './gate.ts';
 import type { ToyPagingDomain } from './paging-domain.ts';
 
 /** A guest's table over a parent's, with a tag of its own in the caches. */
@@ -42,7 +43,8 @@ export class ToyNestedDomain implements NestedDomainOps {
   }
 
   attachPasid(device: DeviceHandle, pasid: number): void {
-    this.#parent.unit.devices.setSlot(device as ToyDevice, pasid, this.#context.pa);
+    const { devices, gate } = this.#parent.unit;
+    gate.run(() => devices.setSlot(device as ToyDevice, pasid, this.#context.pa));
   }
 
   flush(): void {
@@ -54,16 +56,26 @@ export class ToyNestedDomain implements NestedDomainOps {
   }
 
   free(): void {
-    this.flush();
-    this.#context.free();
-    this.#parent.unit.guestTags.give(this.#gtag);
+    const { gate, guestTags } = this.#parent.unit;
+    gate.run(() => {
+      this.flush();
+      this.#context.free();
+      guestTags.give(this.#gtag);
+    });
   }
 }
 
 /** A nested domain made on its parent takes the guest's commands itself. */
 export class DirectNestedDomain extends ToyNestedDomain {
+  readonly #gate: Gate;
+
+  constructor(parent: ToyPagingDomain, data: NativeData) {
+    super(parent, data);
+    this.#gate = parent.unit.gate;
+  }
+
   invalidate(request: NativeInvalidation): InvalidationResult {
-    return carryOut(request, (vdevice) => (vdevice === 0 ? [this] : []));
+    return this.#gate.run(() => carryOut(request, (vdevice) => (vdevice === 0 ? [this] : [])));
   }
 }
 

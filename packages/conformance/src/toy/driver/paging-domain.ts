@@ -60,8 +60,10 @@ export class ToyPagingDomain implements PagingDomainOps {
   /** EINVAL: the domain holds DMA to coherency and the device cannot be held. */
   attachPasid(device: DeviceHandle, pasid: number): void {
     ensure(!this.#snoop || device.description.coherent, 'EINVAL', 'the device is not cache-coherent');
-    this.unit.devices.setSlot(device as ToyDevice, pasid, this.#context.pa);
-    this.#devices.push(device as ToyDevice);
+    this.unit.gate.run(() => {
+      this.unit.devices.setSlot(device as ToyDevice, pasid, this.#context.pa);
+      this.#devices.push(device as ToyDevice);
+    });
   }
 
   mapPages(iova: bigint, pa: bigint, pageSize: bigint, count: number, prot: Prot): MapResult {
@@ -77,12 +79,15 @@ export class ToyPagingDomain implements PagingDomainOps {
 
   syncUnmap(gather: Gather): void {
     if (isEmptyGather(gather)) return;
-    this.unit.commands.invalidateRange(this.tag, gather.start, gather.last);
-    for (const pa of gather.freed.splice(0)) this.unit.ports.pages.free(pa);
+    const { commands, gate, ports } = this.unit;
+    gate.run(() => {
+      commands.invalidateRange(this.tag, gather.start, gather.last);
+      for (const pa of gather.freed.splice(0)) ports.pages.free(pa);
+    });
   }
 
   flushAll(): void {
-    this.unit.commands.invalidateTag(this.tag);
+    this.unit.gate.run(() => this.unit.commands.invalidateTag(this.tag));
   }
 
   iovaToPhys(iova: bigint): bigint | null {
@@ -93,24 +98,29 @@ export class ToyPagingDomain implements PagingDomainOps {
     const able = this.unit.features.capabilities.has('enforce-cache-coherency');
     if (!able || this.#devices.some(({ description }) => !description.coherent)) return false;
     this.#snoop = true;
-    this.#context.update({ SNOOP: true });
-    this.flushAll();
+    this.#update({ SNOOP: true });
     return true;
   }
 
   /** The tag's next holder must find nothing of this one. */
   free(): void {
-    this.flushAll();
-    this.#context.free();
-    this.table.free();
-    this.unit.tags.give(this.tag);
+    this.unit.gate.run(() => {
+      this.flushAll();
+      this.#context.free();
+      this.table.free();
+      this.unit.tags.give(this.tag);
+    });
+  }
+
+  #update(flags: Parameters<Context['update']>[0]): void {
+    this.unit.gate.run(() => {
+      this.#context.update(flags);
+      this.flushAll();
+    });
   }
 
   #trackDirty(): void {
-    this.setDirtyTracking = (on) => {
-      this.#context.update({ DIRTY: on });
-      this.flushAll();
-    };
+    this.setDirtyTracking = (on) => this.#update({ DIRTY: on });
     this.readAndClearDirty = (iova, size, keep, report) => this.table.readAndClearDirty(iova, size, keep, report);
   }
 }

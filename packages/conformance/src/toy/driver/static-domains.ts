@@ -14,11 +14,12 @@ export class BlockedDomain implements StaticDomainOps {
   }
 
   attach(device: DeviceHandle): void {
-    this.#unit().devices.setSlot(device as ToyDevice, 0, null);
+    this.attachPasid(device, 0);
   }
 
   attachPasid(device: DeviceHandle, pasid: number): void {
-    this.#unit().devices.setSlot(device as ToyDevice, pasid, null);
+    const { gate, devices } = this.#unit();
+    gate.run(() => devices.setSlot(device as ToyDevice, pasid, null));
   }
 
   free(): void {}
@@ -36,11 +37,13 @@ export class IdentityDomain implements StaticDomainOps {
 
   /** EOPNOTSUPP: the unit has no bypass. */
   attach(device: DeviceHandle): void {
-    this.#unit().devices.setSlot(device as ToyDevice, 0, this.#pointer());
+    this.attachPasid(device, 0);
   }
 
   attachPasid(device: DeviceHandle, pasid: number): void {
-    this.#unit().devices.setSlot(device as ToyDevice, pasid, this.#pointer());
+    const { gate, devices } = this.#unit();
+    const pointer = this.#pointer();
+    gate.run(() => devices.setSlot(device as ToyDevice, pasid, pointer));
   }
 
   free(): void {

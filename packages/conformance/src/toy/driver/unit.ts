@@ -1,6 +1,7 @@
 import type { DriverPorts } from '@iommukit/core';
 import type { CommandProducer } from './command-producer.ts';
 import type { DeviceTable } from './device-table.ts';
+import type { Gate } from './gate.ts';
 import type { ToyFeatures } from './probe.ts';
 import type { Tags } from './tags.ts';
 
@@ -10,6 +11,7 @@ export interface ToyUnit {
   readonly features: ToyFeatures;
   readonly commands: CommandProducer;
   readonly devices: DeviceTable;
+  readonly gate: Gate;
   readonly tags: Tags;
   readonly guestTags: Tags;
 }

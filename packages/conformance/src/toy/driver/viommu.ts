@@ -40,13 +40,15 @@ export class ToyViommu implements ViommuOps {
   }
 
   invalidate(request: NativeInvalidation): InvalidationResult {
-    return carryOut(request, (vdevice) => {
-      const device = this.#byId.get(BigInt(vdevice));
-      return device === undefined ? [] : [...(this.#domains.get(device) ?? [])];
-    });
+    return this.#parent.unit.gate.run(() => carryOut(request, (vdevice) => this.#domainsOf(BigInt(vdevice))));
   }
 
   free(): void {}
+
+  #domainsOf(virtualId: bigint): readonly ToyNestedDomain[] {
+    const device = this.#byId.get(virtualId);
+    return device === undefined ? [] : [...(this.#domains.get(device) ?? [])];
+  }
 }
 
 /** A domain that leaves its vIOMMU's list when it is freed. */
