@@ -33,3 +33,9 @@ test('nested-virtual-machine', async () => {
   expect(lines).toContain("a page outside the guest's memory: refused");
   expect(lines.filter((line) => line.includes('EIO'))).toHaveLength(2);
 });
+
+test('write-a-vendor', async () => {
+  await import('../write-a-vendor/src/main.ts');
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(/^turnstile: \d{2,} passed, 0 failed, \d+ skipped$/);
+});

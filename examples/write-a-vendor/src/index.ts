@@ -1,0 +1,1 @@
+export { turnstile, turnstileModule } from './plugin.ts';
