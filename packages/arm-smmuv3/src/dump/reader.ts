@@ -13,7 +13,6 @@ interface Device {
   readonly pasid: number | null;
 }
 
-const AF = 1 << 10;
 const DATA = 3;
 const STES_PER_PAGE = 64;
 const CDS_PER_PAGE = 64;
@@ -47,10 +46,13 @@ export class SmmuDump implements DumpReader {
   *mappings(device: number, pasid: number | null): Iterable<DumpMapping> {
     if (!this.hardware.unit.enabled) return;
     const stream = this.hardware.streams.find(device);
-    if (stream === null || stream.fault !== 0) return;
-    const way = this.#way(stream, pasid);
-    if (way === 'stage 2') yield* this.#stage2(stream);
-    else if (way !== null) yield* this.#stage1(stream, way);
+    const way = stream === null ? null : this.#way(stream, pasid);
+    if (stream === null || way === null) return;
+    this.#tables.idle = 0;
+    for (const found of way === 'stage 2' ? this.#stage2(stream) : this.#stage1(stream, way)) {
+      this.#tables.idle = 0;
+      yield found;
+    }
   }
 
   /** StreamIDs inside the table whose entry might be readable. */
@@ -113,8 +115,9 @@ export class SmmuDump implements DumpReader {
       if (!half.enabled) continue;
       const size = 1n << BigInt(half.inputBits);
       const base = half === context.half0 ? 0n : (1n << 64n) - size;
-      for (const leaf of this.#tables.leaves(this.#shape1(half), 0n, size - 1n, (at) => this.#locate(stream, at)))
-        if ((leaf.lo & AF) !== 0 || context.affd) yield* this.#stage1Leaf(stream, context, half, leaf, base);
+      const shape = this.#shape1(half, context.affd);
+      for (const leaf of this.#tables.leaves(shape, 0n, size - 1n, (at) => this.#locate(stream, at)))
+        yield* this.#stage1Leaf(stream, context, half, leaf, base);
     }
   }
 
@@ -133,9 +136,8 @@ export class SmmuDump implements DumpReader {
     }
   }
 
-  *#stage2Leaves(stream: StreamConfig, first: bigint, last: bigint): Iterable<Leaf> {
-    for (const leaf of this.#tables.leaves(this.#shape2(stream), first, last, (at) => at))
-      if ((leaf.lo & AF) !== 0 || stream.s2Affd) yield leaf;
+  #stage2Leaves(stream: StreamConfig, first: bigint, last: bigint): Iterable<Leaf> {
+    return this.#tables.leaves(this.#shape2(stream), first, last, (at) => at);
   }
 
   #stage2Data(stream: StreamConfig, leaf: Leaf): number {
@@ -150,8 +152,8 @@ export class SmmuDump implements DumpReader {
     return toBig(stage2.paHi, stage2.paLo);
   }
 
-  #shape1(half: Half): TableShape {
-    return { ...half, rootHi: half.ttbHi, rootLo: half.ttbLo, wide: this.#wide(half.granuleLg2) };
+  #shape1(half: Half, affd: boolean): TableShape {
+    return { ...half, rootHi: half.ttbHi, rootLo: half.ttbLo, affd };
   }
 
   #shape2(stream: StreamConfig): TableShape {
@@ -164,12 +166,9 @@ export class SmmuDump implements DumpReader {
       outputBits: stream.s2OutputBits,
       rootHi: stream.s2TtbHi,
       rootLo: stream.s2TtbLo,
-      wide: this.#wide(stream.s2GranuleLg2),
+      wide: stream.s2Wide,
+      affd: stream.s2Affd,
     };
-  }
-
-  #wide(granuleLg2: number): boolean {
-    return granuleLg2 === 16 && this.hardware.unit.features.oas >= 52;
   }
 }
 

@@ -108,6 +108,7 @@ export class SmmuHardware implements HardwareModel {
   }
 
   wake(frame: Uint8Array): void {
+    this.registers.words.fill(0);
     this.registers.file.load(frame);
     this.restart();
     this.events.detached = true;

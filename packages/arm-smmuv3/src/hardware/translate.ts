@@ -68,8 +68,8 @@ export class Translator {
   }
 
   private answer(request: DmaRequest, answer: DmaAnswer): Outcome {
-    if (!this.unit.enabled) return this.globalBypass(request, answer);
     if (request.kind !== REQUEST_KIND.UNTRANSLATED) return this.report.upstream();
+    if (!this.unit.enabled) return this.globalBypass(request, answer);
     const stream = this.streams.find(request.device);
     if (stream === null) return this.noStream();
     if (stream.fault !== 0) return this.report.configuration(stream.fault, true);

@@ -2,6 +2,7 @@ import { DmaAnswer, DmaRequest, FAULT_REASON, OUTCOME } from '@iommukit/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decoder } from '../../src/decode/decoder.ts';
+import { SmmuDump } from '../../src/dump/reader.ts';
 import { CD } from '../../src/format/cd.ts';
 import { EVENTS } from '../../src/format/events.ts';
 import { REGISTERS } from '../../src/format/registers.ts';
@@ -141,6 +142,41 @@ test('any words as descriptors, at every level of either stage', () => {
     }),
     { numRuns },
   );
+});
+
+test('what a dump lists is what a DMA gets, whatever the tables say', () => {
+  const unit = board();
+  unit.ste(1, S1_STE);
+  unit.ste(2, S2_STE);
+  unit.ste(3, NESTED_STE);
+  const dump = new SmmuDump(unit.memory, unit.hardware);
+  const tables = [S1_ROOT, S2_ROOT, 0x1000_0000n, 0x1020_0000n];
+  const low = fc.constantFrom(1n, 3n, 0x743n, 0x7ffn, 0x7bfn, 0x703n, 0x401n);
+  const descriptor = fc.tuple(fc.constantFrom(0n, ...tables, 0x8000_0000n, 0xf_0000_0000_0000n), low);
+  const place = fc.tuple(fc.constantFrom(...tables), fc.constantFrom(0, 1, 8, 128, 511), descriptor);
+  let compared = 0;
+  fc.assert(
+    fc.property(fc.array(place, { minLength: 1, maxLength: 4 }), fc.nat(2), (places, which) => {
+      for (const [table, index, [address, bits]] of places) unit.put64(table + BigInt(index) * 8n, address | bits);
+      unit.hardware.dropCaches();
+      let left = 20;
+      for (const { iova, pa, permissions, pageSize } of dump.mappings(which + 1, null)) {
+        if (permissions !== 0) {
+          const found = unit.dma(which + 1, iova + 16n, { access: permissions & 1 ? 'read' : 'write' });
+          expect(found).toEqual({
+            outcome: 'translated',
+            pa: pa + 16n,
+            rights: permissions,
+            lg2: Math.log2(Number(pageSize)),
+          });
+          compared++;
+        }
+        if (--left === 0) break;
+      }
+    }),
+    { numRuns: Math.ceil(numRuns / 10) },
+  );
+  expect(compared).toBeGreaterThan(numRuns / 100);
 });
 
 test('any words as commands', () => {

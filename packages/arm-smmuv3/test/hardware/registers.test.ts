@@ -158,6 +158,8 @@ describe('GBPA', () => {
     board.set('GBPA', 0x8010_0000n);
     expect(board.dma(9, 0x1000n)).toEqual({ outcome: 'fault', event: 'ABORT', record: [] });
     expect(board.get('EVENTQ_PROD')).toBe(0n);
+    // A kind of request that this unit does not take is none in any state.
+    expect(board.dma(9, 0x1000n, { kind: 1 })).toMatchObject({ event: 'F_UUT' });
   });
 });
 
