@@ -53,6 +53,8 @@ export class FirstStage {
   private readonly pasids: PasidCache;
   private readonly leafReserved: Int32Array;
   private readonly noLeaf: Int32Array;
+  private readonly rsvdHi: number;
+  private readonly rsvdLo: number;
   private entryHi = 0;
   private entryLo = 0;
   /** RW and US gathered over the levels. */
@@ -67,6 +69,8 @@ export class FirstStage {
     this.state = state;
     this.second = second;
     this.pasids = pasids;
+    this.rsvdHi = state.features.pteRsvdHi;
+    this.rsvdLo = state.features.pteRsvdLo;
     const gigabyte = state.features.cap.FS1GP;
     this.noLeaf = Int32Array.of(0, 0, 0, gigabyte ? 0 : PS, PS, PS);
     this.leafReserved = Int32Array.of(0, 0, 0x1f_e000, 0x3fff_e000, 0, 0);
@@ -137,9 +141,8 @@ export class FirstStage {
   private check(level: number, leaf: boolean, flags: number, write: boolean): number {
     const lo = this.entryLo;
     if ((lo & P) === 0) return SFS_2;
-    const features = this.state.features;
     const reserved = leaf ? this.leafReserved[level]! | this.noLeaf[level]! : 0;
-    if (((this.entryHi & features.pteRsvdHi) | (lo & (features.pteRsvdLo | reserved))) !== 0) return SFS_3;
+    if (((this.entryHi & this.rsvdHi) | (lo & (this.rsvdLo | reserved))) !== 0) return SFS_3;
     this.gathered &= lo;
     if (this.privileged) {
       const protect = (flags & PASID_FLAG.WPE) !== 0;

@@ -44,6 +44,8 @@ export class SecondStage {
   private readonly state: UnitState;
   private readonly leafReserved: Int32Array;
   private readonly snoopReserved: number;
+  private readonly rsvdHi: number;
+  private readonly rsvdLo: number;
   private entryHi = 0;
   private entryLo = 0;
 
@@ -52,6 +54,8 @@ export class SecondStage {
     const { cap, ecap } = state.features;
     const large = PS;
     this.snoopReserved = ecap.SC ? 0 : SNP;
+    this.rsvdHi = state.features.pteRsvdHi;
+    this.rsvdLo = state.features.pteRsvdLo;
     /* By level, for a leaf: its address bits below the page, or PS where the size does not exist. */
     this.leafReserved = Int32Array.of(
       0,
@@ -122,8 +126,7 @@ export class SecondStage {
     if (this.rights === 0) return SS.NOT_PRESENT;
     const lost = need & ~this.rights;
     if (lost !== 0) return (lost & WRITE) !== 0 ? SS.NO_WRITE : SS.NO_READ;
-    const features = this.state.features;
-    let reserved = (hi & features.pteRsvdHi) | (lo & features.pteRsvdLo);
+    let reserved = (hi & this.rsvdHi) | (lo & this.rsvdLo);
     if (!this.state.ssirwe) reserved |= hi & BIT_62_HI;
     reserved |= leaf ? lo & (this.leafReserved[level]! | this.snoopReserved) : lo & SNP;
     return reserved === 0 ? SS.OK : SS.RESERVED;

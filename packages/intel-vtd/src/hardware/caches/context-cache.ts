@@ -27,6 +27,9 @@ const FUNCTION_MASKS = [0xffff, 0xfffb, 0xfff9, 0xfff8];
 /** Context entries by source-id. VT-d 6.2.2. */
 export class ContextCache {
   readonly table = new SetTable(SLOT_LG2, BOUND_LG2);
+  /** The last lookup, found or not; forgotten with every change. */
+  private lastSid = -1;
+  private lastAt = -1;
 
   /** Payloads; the array is another one after growth. */
   get data(): Int32Array {
@@ -34,10 +37,15 @@ export class ContextCache {
   }
 
   lookup(sid: number): number {
-    return this.table.find(sid, 0, 0, 0);
+    if (sid !== this.lastSid) {
+      this.lastAt = this.table.find(sid, 0, 0, 0);
+      this.lastSid = sid;
+    }
+    return this.lastAt;
   }
 
   add(sid: number): number {
+    this.lastSid = -1;
     const { table } = this;
     const at = table.insert(sid, 0, 0, 0);
     if (at >= 0) return at;
@@ -46,10 +54,12 @@ export class ContextCache {
   }
 
   clear(): void {
+    this.lastSid = -1;
     this.table.clear();
   }
 
   dropDomain(did: number): void {
+    this.lastSid = -1;
     const { table } = this;
     for (let at = 0; at < table.end; at += table.step)
       if (table.isLive(at) && table.data[at + CONTEXT.DID] === did) table.remove(at);
@@ -57,6 +67,7 @@ export class ContextCache {
 
   /** `did` < 0: any. Entries that cache a fault are tagged with domain 0 (caching mode). */
   dropDevice(sid: number, functionMask: number, did: number): void {
+    this.lastSid = -1;
     const { table } = this;
     const mask = FUNCTION_MASKS[functionMask & 3]!;
     for (let at = 0; at < table.end; at += table.step) {

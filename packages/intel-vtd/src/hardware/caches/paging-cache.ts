@@ -26,8 +26,6 @@ const regionOf = (did: number, pasid: number, hi: number): number =>
  */
 export class PagingCache {
   readonly table = new SetTable(SLOT_LG2, BOUND_LG2);
-  /** Live slots by domain, so that a flush of an absent domain costs nothing. */
-  private readonly domains = new Int32Array(COUNTERS);
   /** Live slots by region, so that a walk where nothing is known yet asks once instead of once a level. */
   private readonly regions = new Int32Array(COUNTERS);
 
@@ -57,21 +55,19 @@ export class PagingCache {
     }
     table.data[at + TABLE.HI] = nextHi;
     table.data[at + TABLE.LO] = next;
-    this.domains[did & (COUNTERS - 1)]!++;
     this.regions[regionOf(did, pasid, keyHi)]!++;
   }
 
   clear(): void {
     if (this.table.live === 0) return;
-    this.domains.fill(0);
     this.regions.fill(0);
     this.table.clear();
   }
 
   /** Entries of a domain (and PASID, when `pasid` ≥ 0) over the 2^`rangeLg2` bytes around an address; 64 = all. */
   drop(did: number, pasid: number, rangeLg2: number, hi: number, lo: number): void {
-    if (this.domains[did & (COUNTERS - 1)] === 0) return;
     const { table } = this;
+    if (table.live === 0) return;
     const { tags } = table;
     for (let at = 0; at < table.end; at += table.step) {
       const tag = table.tagOf(at);
@@ -86,7 +82,6 @@ export class PagingCache {
     const { table } = this;
     const tag = table.tagOf(at);
     const did = table.keyOf(at) & DID_MASK;
-    this.domains[did & (COUNTERS - 1)]!--;
     this.regions[regionOf(did, table.tags[tag + 1]!, table.tags[tag + 2]!)]!--;
     table.remove(at);
   }

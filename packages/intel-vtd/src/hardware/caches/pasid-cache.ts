@@ -23,16 +23,26 @@ export const PASID_FLAG = { SSADE: 8, SNOOPED: 16, SRE: 32, WPE: 64, EAFE: 128, 
 /** PASID entries by source-id and PASID; a request without PASID looks up its RID_PASID. VT-d 6.2.2. */
 export class PasidCache {
   readonly table = new SetTable(SLOT_LG2, BOUND_LG2);
+  /** The last lookup, found or not; forgotten with every change. */
+  private lastSid = -1;
+  private lastPasid = -1;
+  private lastAt = -1;
 
   get data(): Int32Array {
     return this.table.data;
   }
 
   lookup(sid: number, pasid: number): number {
-    return this.table.find(sid, pasid, 0, 0);
+    if (sid !== this.lastSid || pasid !== this.lastPasid) {
+      this.lastAt = this.table.find(sid, pasid, 0, 0);
+      this.lastSid = sid;
+      this.lastPasid = pasid;
+    }
+    return this.lastAt;
   }
 
   add(sid: number, pasid: number): number {
+    this.lastSid = -1;
     const { table } = this;
     const at = table.insert(sid, pasid, 0, 0);
     if (at >= 0) return at;
@@ -41,6 +51,7 @@ export class PasidCache {
   }
 
   clear(): void {
+    this.lastSid = -1;
     this.table.clear();
   }
 
@@ -57,6 +68,7 @@ export class PasidCache {
   }
 
   private drop(did: number, pasid: number): void {
+    this.lastSid = -1;
     const { table } = this;
     const { data, tags } = table;
     for (let at = 0; at < table.end; at += table.step) {
