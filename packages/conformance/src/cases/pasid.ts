@@ -245,4 +245,67 @@ export const pasid = casesOf('pasid', [
       for (const one of ends) device.refused('read', BASE, { pasid: one, reported: 'any' });
     },
   },
+  {
+    id: 'every-id',
+    title: 'a PASID belongs to every requester id of its device',
+    needs: ['pasid'],
+    run(rig) {
+      const device = rig.device('pasidAlias');
+      const ids = device.device.description.requesterIds;
+      device.attached(ALLOC.PASID);
+      const domains = [device.paging(ALLOC.PASID), device.paging(ALLOC.PASID)];
+      const page = domains[0]!.granule;
+      const pages = domains.map((domain) => {
+        const pa = rig.ram.take(page, page);
+        domain.map(BASE, pa, page, RW);
+        return pa;
+      });
+      const reaches = (pa: bigint) => {
+        for (const requesterId of ids) device.reaches(BASE, pa, { pasid: FIRST, requesterId });
+      };
+      const refused = () => {
+        for (const requesterId of ids) device.refused('read', BASE, { pasid: FIRST, requesterId, reported: 'any' });
+      };
+      refused();
+      device.attach(domains[0]!, FIRST);
+      reaches(pages[0]!);
+      device.replace(domains[1]!, FIRST);
+      reaches(pages[1]!);
+      device.detach(FIRST);
+      refused();
+    },
+  },
+  {
+    id: 'after-refused-dma',
+    title: 'a PASID that was refused before it had a domain works afterwards, wherever its entry stands',
+    needs: ['pasid'],
+    run(rig) {
+      const device = rig.device('pasid2');
+      device.attached(ALLOC.PASID);
+      for (const one of [2, 700, device.device.maxPasids - 2].filter((it) => it < device.device.maxPasids)) {
+        device.refused('read', BASE, { pasid: one, reported: 'any' });
+        const domain = device.paging(ALLOC.PASID);
+        const pa = rig.ram.take(domain.granule, domain.granule);
+        domain.map(BASE, pa, domain.granule, RW);
+        device.attach(domain, one);
+        device.reaches(BASE, pa, { pasid: one });
+      }
+    },
+  },
+  {
+    id: 'tag-reuse',
+    title: 'a domain that a PASID left and that was freed leaves nothing to the next one with its tags',
+    needs: ['pasid'],
+    run(rig) {
+      const { device, domain, pa } = withPasid(rig);
+      device.reaches(BASE, pa, { pasid: FIRST });
+      device.replace(device.paging(ALLOC.PASID), FIRST);
+      domain.free();
+      const next = device.paging(ALLOC.PASID);
+      device.attach(next, SECOND);
+      device.refused('read', BASE, { pasid: SECOND, reason: 'not-present' });
+      device.replace(next, FIRST);
+      device.refused('read', BASE, { pasid: FIRST, reason: 'not-present' });
+    },
+  },
 ]);

@@ -23,8 +23,10 @@ export const DEVICES = {
   twin: device('twin', 0x020, { isolation: 'card' }),
   sibling: device('sibling', 0x021, { isolation: 'card' }),
   pasid: device('pasid', 0x030, { pasidBits: 8 }),
-  /** Another one with PASIDs, whose id differs above bit 7. */
-  pasid2: device('pasid2', 0x130, { pasidBits: 8 }),
+  /** Another one with more PASIDs, whose id differs above bit 7. */
+  pasid2: device('pasid2', 0x130, { pasidBits: 16 }),
+  /** Two ids, both with PASIDs. */
+  pasidAlias: device('pasidAlias', 0x058, { requesterIds: [0x058, 0x059], pasidBits: 8 }),
   /** Its DMA cannot be held to cache coherency by firmware's word. */
   loose: device('loose', 0x040, { coherent: false }),
   /** One device that sends two ids. */
