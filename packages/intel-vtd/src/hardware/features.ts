@@ -36,7 +36,9 @@ export class Features {
   readonly pteRsvdLo: number;
   /** Reserved bits of the scalable context entry's first two quadwords. */
   readonly contextRsvd: Int32Array;
-  readonly #apertures: readonly (readonly [number, number])[];
+  /** Bits past the second stage's aperture, by levels. */
+  private readonly apertureHi: Int32Array;
+  private readonly apertureLo: Int32Array;
   readonly #pasidRsvd: readonly Int32Array[];
 
   constructor(version: number, cap: bigint, ecap: bigint, hostAddressBits: number) {
@@ -58,17 +60,15 @@ export class Features {
     this.pteRsvdHi = hiOf(pte);
     this.pteRsvdLo = loOf(pte);
     this.contextRsvd = this.#contextReserved();
-    this.#apertures = [2, 3, 4, 5].map((levels) => {
-      const beyond = span(63, Math.min(this.mgaw, 12 + 9 * levels));
-      return [hiOf(beyond), loOf(beyond)] as const;
-    });
+    const apertures = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map((levels) => span(63, Math.min(this.mgaw, 12 + 9 * levels)));
+    this.apertureHi = Int32Array.from(apertures, hiOf);
+    this.apertureLo = Int32Array.from(apertures, loOf);
     this.#pasidRsvd = [0, 1, 2, 3, 4, 5, 6, 7].map((pgtt) => this.#pasidReserved(pgtt));
   }
 
   /** True when an input address lies outside the second stage's aperture, min(MGAW, width of the levels). */
   beyondAperture(levels: number, hi: number, lo: number): boolean {
-    const mask = this.#apertures[levels - 2]!;
-    return ((hi & mask[0]) | (lo & mask[1])) !== 0;
+    return ((hi & this.apertureHi[levels]!) | (lo & this.apertureLo[levels]!)) !== 0;
   }
 
   /** True for an address of 2^HAW or more. */

@@ -101,22 +101,34 @@ export class FirstStage {
       this.gathered = RW | US;
     }
     const memory = this.state.memory;
+    const plain = plainEntry(flags, write);
     for (; ; level--) {
       const entry = this.tableLo | entryOffset(level, hi, lo);
       if (!memory.read64(this.tableHi, entry)) return level === levels ? SFS_4 : SFS_1;
-      this.entryHi = memory.hi;
-      this.entryLo = memory.lo;
+      const entryHi = memory.hi;
+      const entryLo = memory.lo;
+      this.entryHi = entryHi;
+      this.entryLo = entryLo;
       if (this.state.probe !== null) this.tell(level, this.tableHi, entry);
-      const leaf = level === 1 || (this.entryLo & PS) !== 0;
-      const refused = this.check(level, leaf, flags, write);
-      if (refused !== 0) return refused;
-      if (leaf) return this.leaf(at, level, entry, lo, write, nested);
-      const failed = this.update(flags, entry, A);
-      if (failed !== 0) return failed;
-      const lost = this.point(at, nested, this.entryHi & ADDRESS_HI, this.entryLo & -4096, SFS_7);
-      if (lost !== 0) return lost;
+      const stray = (entryHi & this.rsvdHi) | (entryLo & this.rsvdLo) | ((entryLo & (plain | PS)) ^ plain);
+      if (stray === 0 && level !== 1 && !privileged) this.gathered &= entryLo;
+      else {
+        const leaf = level === 1 || (entryLo & PS) !== 0;
+        const refused = this.check(level, leaf, flags, write);
+        if (refused !== 0) return refused;
+        if (leaf) return this.leaf(at, level, entry, lo, write, nested);
+        const failed = this.update(flags, entry, A);
+        if (failed !== 0) return failed;
+      }
+      if (nested) {
+        const lost = this.point(at, nested, entryHi & ADDRESS_HI, entryLo & -4096, SFS_7);
+        if (lost !== 0) return lost;
+      } else {
+        this.tableHi = entryHi & ADDRESS_HI;
+        this.tableLo = entryLo & -4096;
+      }
       if (!this.known && level !== 2) continue;
-      const rights = (this.gathered & (RW | US)) | (this.tableWritable ? TABLE_WRITABLE : 0);
+      const rights = this.gathered | (this.tableWritable ? TABLE_WRITABLE : 0);
       this.cache.add(level, did, pasid, hi, lo, this.tableHi, this.tableLo | rights);
     }
   }
@@ -235,6 +247,11 @@ export class FirstStage {
     const entry = { hi: this.entryHi, lo: this.entryLo };
     tellEntry(this.state, 'FS', level, { hi: tableHi, lo: at }, FIRST_STAGE_PTE, entry);
   }
+}
+
+/** What a non-leaf entry must have set (and PS clear) to let a user's request through with nothing more to ask. */
+function plainEntry(flags: number, write: boolean): number {
+  return P | US | A | (write ? RW : 0) | ((flags & PASID_FLAG.EAFE) === 0 ? 0 : EA);
 }
 
 /** What a PASID entry says about A/D in its second stage. */
