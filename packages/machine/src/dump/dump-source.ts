@@ -1,4 +1,4 @@
-import { CHUNK_BYTES, CHUNK_WORDS, ChunkSource } from '../memory/chunks.ts';
+import { CHUNK_BYTES, ChunkSource, NO_CHUNK } from '../memory/chunks.ts';
 import type { Segment, SegmentMap } from './segments.ts';
 
 /**
@@ -10,8 +10,8 @@ export class DumpChunks extends ChunkSource {
   lastAbort: number | null = null;
   private readonly map: SegmentMap;
   private readonly limit: number;
-  private readonly clean = new Map<number, Int32Array>();
-  private readonly written = new Map<number, Int32Array>();
+  private readonly clean = new Map<number, number>();
+  private readonly written = new Map<number, number>();
 
   /** `limit`: clean chunks kept at most. */
   constructor(map: SegmentMap, limit: number) {
@@ -25,52 +25,55 @@ export class DumpChunks extends ChunkSource {
     return this.clean.size + this.written.size;
   }
 
-  chunkAt(address: number, size: number, write: boolean): Int32Array | null {
+  chunkAt(address: number, size: number, write: boolean): number {
     const number = Math.floor(address / CHUNK_BYTES);
     const first = number * CHUNK_BYTES;
     const plain = this.map.covers(first, first + CHUNK_BYTES);
     const answers = plain || this.map.covers(address, address + size);
-    const chunk = answers ? (this.written.get(number) ?? this.load(number)) : null;
-    if (chunk === null) {
+    const chunk = answers ? (this.written.get(number) ?? this.load(number)) : NO_CHUNK;
+    if (chunk === NO_CHUNK) {
       this.lastAbort = address;
-      return null;
+      return NO_CHUNK;
     }
     if (write) this.keep(number, chunk);
     if (plain) this.remember(number, chunk, this.written.has(number));
     return chunk;
   }
 
-  private load(number: number): Int32Array | null {
+  private load(number: number): number {
     const held = this.clean.get(number);
     if (held !== undefined) return held;
-    const chunk = new Int32Array(CHUNK_WORDS);
-    const first = number * CHUNK_BYTES;
-    for (const segment of this.map.overlapping(first, first + CHUNK_BYTES))
-      if (!fill(chunk, first, segment)) return null;
     if (this.clean.size >= this.limit) this.evict();
+    const chunk = this.take();
+    const first = number * CHUNK_BYTES;
+    for (const segment of this.map.overlapping(first, first + CHUNK_BYTES)) {
+      if (fill(this.bytesOf(chunk), first, segment)) continue;
+      this.giveBack(chunk);
+      return NO_CHUNK;
+    }
     this.clean.set(number, chunk);
     return chunk;
   }
 
   private evict(): void {
-    for (const number of this.clean.keys()) {
+    for (const [number, chunk] of this.clean) {
       this.clean.delete(number);
       this.forget(number);
+      this.giveBack(chunk);
       return;
     }
   }
 
-  private keep(number: number, chunk: Int32Array): void {
+  private keep(number: number, chunk: number): void {
     this.clean.delete(number);
     this.written.set(number, chunk);
   }
 }
 
 /** Copies what a segment's file holds of a chunk; the rest of the segment stays zero. False: unreadable. */
-function fill(chunk: Int32Array, first: number, segment: Segment): boolean {
+function fill(chunk: Uint8Array, first: number, segment: Segment): boolean {
   const from = Math.max(first, segment.start);
   const to = Math.min(first + CHUNK_BYTES, segment.start + segment.filled);
   if (from >= to) return true;
-  const bytes = new Uint8Array(chunk.buffer, from - first, to - from);
-  return segment.file.read(segment.position + (from - segment.start), bytes);
+  return segment.file.read(segment.position + (from - segment.start), chunk.subarray(from - first, to - first));
 }

@@ -7,6 +7,7 @@ import {
   HI_ABOVE,
   keyOf,
   lineOf,
+  NO_CHUNK,
   WORD_MASK,
 } from './chunks.ts';
 
@@ -20,58 +21,56 @@ export class ChunkMemory implements PhysicalMemory {
   hi = 0;
   // Plain fields on purpose: `#` fields are slower in the walk's inner loop.
   private readonly source: ChunkSource;
-  private readonly tags: Int32Array;
-  private readonly lines: Int32Array[];
+  private readonly lines: Int32Array;
 
   constructor(source: ChunkSource) {
     this.source = source;
-    this.tags = source.tags;
     this.lines = source.lines;
   }
 
   read32(paHi: number, paLo: number): boolean {
     const low = paLo >>> CHUNK_SHIFT;
     const key = keyOf(paHi, low);
-    const line = lineOf(key, low);
-    if ((this.tags[line]! | 1) !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
+    const line = lineOf(key, low) << 1;
+    if ((this.lines[line]! | 1) !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
       return this.slowRead(paHi, paLo & ~3, 4);
-    this.lo = this.lines[line]![(paLo >>> 2) & WORD_MASK]!;
+    this.lo = this.source.slab[this.lines[line + 1]! + ((paLo >>> 2) & WORD_MASK)]!;
     return true;
   }
 
   read64(paHi: number, paLo: number): boolean {
     const low = paLo >>> CHUNK_SHIFT;
     const key = keyOf(paHi, low);
-    const line = lineOf(key, low);
-    if ((this.tags[line]! | 1) !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
+    const line = lineOf(key, low) << 1;
+    if ((this.lines[line]! | 1) !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
       return this.slowRead(paHi, paLo & ~7, 8);
-    const chunk = this.lines[line]!;
-    const word = (paLo >>> 2) & WORD_MASK & ~1;
-    this.lo = chunk[word]!;
-    this.hi = chunk[word + 1]!;
+    const slab = this.source.slab;
+    const at = this.lines[line + 1]! + ((paLo >>> 2) & WORD_MASK & ~1);
+    this.lo = slab[at]!;
+    this.hi = slab[at + 1]!;
     return true;
   }
 
   write32(paHi: number, paLo: number, value: number): boolean {
     const low = paLo >>> CHUNK_SHIFT;
     const key = keyOf(paHi, low);
-    const line = lineOf(key, low);
-    if (this.tags[line] !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
+    const line = lineOf(key, low) << 1;
+    if (this.lines[line] !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
       return this.slowWrite32(paHi, paLo & ~3, value);
-    this.lines[line]![(paLo >>> 2) & WORD_MASK] = value;
+    this.source.slab[this.lines[line + 1]! + ((paLo >>> 2) & WORD_MASK)] = value;
     return true;
   }
 
   write64(paHi: number, paLo: number, hi: number, lo: number): boolean {
     const low = paLo >>> CHUNK_SHIFT;
     const key = keyOf(paHi, low);
-    const line = lineOf(key, low);
-    if (this.tags[line] !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
+    const line = lineOf(key, low) << 1;
+    if (this.lines[line] !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
       return this.slowWrite64(paHi, paLo & ~7, hi, lo);
-    const chunk = this.lines[line]!;
-    const word = (paLo >>> 2) & WORD_MASK & ~1;
-    chunk[word] = lo;
-    chunk[word + 1] = hi;
+    const slab = this.source.slab;
+    const at = this.lines[line + 1]! + ((paLo >>> 2) & WORD_MASK & ~1);
+    slab[at] = lo;
+    slab[at + 1] = hi;
     return true;
   }
 
@@ -85,8 +84,8 @@ export class ChunkMemory implements PhysicalMemory {
     if (!inBounds(pa, bytes.length)) return false;
     return eachChunk(Number(pa), bytes, (address, piece) => {
       const chunk = this.source.chunkAt(address, piece.length, false);
-      if (chunk === null) return this.readPiecewise(address, piece);
-      piece.set(new Uint8Array(chunk.buffer, address % CHUNK_BYTES, piece.length));
+      if (chunk === NO_CHUNK) return this.readPiecewise(address, piece);
+      piece.set(this.source.bytesOf(chunk, address % CHUNK_BYTES, piece.length));
       return true;
     });
   }
@@ -97,15 +96,15 @@ export class ChunkMemory implements PhysicalMemory {
       Number(pa),
       bytes,
       (address, piece) =>
-        this.source.chunkAt(address, piece.length, false) !== null || this.takesPiecewise(address, piece.length),
+        this.source.chunkAt(address, piece.length, false) !== NO_CHUNK || this.takesPiecewise(address, piece.length),
     );
     return allTake && eachChunk(Number(pa), bytes, (address, piece) => this.writeChunk(address, piece));
   }
 
   private writeChunk(address: number, piece: Uint8Array): boolean {
     const chunk = this.source.chunkAt(address, piece.length, true);
-    if (chunk === null) return this.writePiecewise(address, piece);
-    new Uint8Array(chunk.buffer, address % CHUNK_BYTES, piece.length).set(piece);
+    if (chunk === NO_CHUNK) return this.writePiecewise(address, piece);
+    this.source.bytesOf(chunk, address % CHUNK_BYTES, piece.length).set(piece);
     return true;
   }
 
@@ -113,10 +112,10 @@ export class ChunkMemory implements PhysicalMemory {
     if ((paHi & HI_ABOVE) !== 0) return false;
     const address = paHi * 2 ** 32 + (paLo >>> 0);
     const chunk = this.source.chunkAt(address, size, false);
-    if (chunk === null) return this.readDevice(address, size);
-    const word = (paLo >>> 2) & WORD_MASK;
-    this.lo = chunk[word]!;
-    if (size === 8) this.hi = chunk[word + 1]!;
+    if (chunk === NO_CHUNK) return this.readDevice(address, size);
+    const at = chunk + ((paLo >>> 2) & WORD_MASK);
+    this.lo = this.source.slab[at]!;
+    if (size === 8) this.hi = this.source.slab[at + 1]!;
     return true;
   }
 
@@ -133,8 +132,8 @@ export class ChunkMemory implements PhysicalMemory {
     if ((paHi & HI_ABOVE) !== 0) return false;
     const address = paHi * 2 ** 32 + (paLo >>> 0);
     const chunk = this.source.chunkAt(address, 4, true);
-    if (chunk === null) return this.source.writeWord(address, value >>> 0);
-    chunk[(paLo >>> 2) & WORD_MASK] = value;
+    if (chunk === NO_CHUNK) return this.source.writeWord(address, value >>> 0);
+    this.source.slab[chunk + ((paLo >>> 2) & WORD_MASK)] = value;
     return true;
   }
 
@@ -142,17 +141,17 @@ export class ChunkMemory implements PhysicalMemory {
     if ((paHi & HI_ABOVE) !== 0) return false;
     const address = paHi * 2 ** 32 + (paLo >>> 0);
     const chunk = this.source.chunkAt(address, 8, true);
-    if (chunk === null) return this.source.writeDouble(address, hi, lo);
-    const word = (paLo >>> 2) & WORD_MASK;
-    chunk[word] = lo;
-    chunk[word + 1] = hi;
+    if (chunk === NO_CHUNK) return this.source.writeDouble(address, hi, lo);
+    const at = chunk + ((paLo >>> 2) & WORD_MASK);
+    this.source.slab[at] = lo;
+    this.source.slab[at + 1] = hi;
     return true;
   }
 
   private readPiecewise(address: number, bytes: Uint8Array): boolean {
     return eachWord(address, bytes, (at, piece) => {
       const chunk = this.source.chunkAt(at, piece.length, false);
-      if (chunk !== null) piece.set(new Uint8Array(chunk.buffer, at % CHUNK_BYTES, piece.length));
+      if (chunk !== NO_CHUNK) piece.set(this.source.bytesOf(chunk, at % CHUNK_BYTES, piece.length));
       else {
         const word = piece.length === 4 ? this.source.readWord(at) : null;
         if (word === null) return false;
@@ -167,15 +166,16 @@ export class ChunkMemory implements PhysicalMemory {
       address,
       new Uint8Array(length),
       (at, piece) =>
-        this.source.chunkAt(at, piece.length, false) !== null || (piece.length === 4 && this.source.canWriteWord(at)),
+        this.source.chunkAt(at, piece.length, false) !== NO_CHUNK ||
+        (piece.length === 4 && this.source.canWriteWord(at)),
     );
   }
 
   private writePiecewise(address: number, bytes: Uint8Array): boolean {
     return eachWord(address, bytes, (at, piece) => {
       const chunk = this.source.chunkAt(at, piece.length, true);
-      if (chunk === null) return piece.length === 4 && this.source.writeWord(at, viewOf(piece).getUint32(0, true));
-      new Uint8Array(chunk.buffer, at % CHUNK_BYTES, piece.length).set(piece);
+      if (chunk === NO_CHUNK) return piece.length === 4 && this.source.writeWord(at, viewOf(piece).getUint32(0, true));
+      this.source.bytesOf(chunk, at % CHUNK_BYTES, piece.length).set(piece);
       return true;
     });
   }

@@ -16,8 +16,12 @@ const LINE_MASK = LINES - 1;
 /** Bits of a chunk number that lie in the address's low half. */
 const LOW_BITS = 32 - CHUNK_SHIFT;
 
-/** Stands for every chunk nobody wrote yet. Never written itself. */
-export const ZERO_CHUNK = new Int32Array(CHUNK_WORDS);
+/** Stands for every chunk nobody wrote yet: the first of the slab. Never written itself. */
+export const ZERO_CHUNK = 0;
+/** No chunk answers. */
+export const NO_CHUNK = -1;
+
+const FIRST_SLAB_CHUNKS = 16;
 
 /**
  * A chunk number is 40 bits: `hi` (20) and `low` (address bits 31:12). Its upper part is the key, and the line follows
@@ -30,14 +34,23 @@ export const lineOf = (key: number, low: number): number =>
 /**
  * Where the bytes of a memory come from, in chunks, with a direct-mapped cache from chunk number to chunk in front.
  * Only chunks that answer from end to end are remembered there; so limits, poison and devices cost a hit nothing.
+ *
+ * All chunks lie in one slab, and a chunk is the index of its first word there: a hit loads a line and a word, and no
+ * object per chunk in between. The slab moves when it grows; nobody keeps a view of it.
  */
 export abstract class ChunkSource {
-  /** The line's key, shifted up, and in bit 0 whether the chunk may be written in place. -1 = empty. */
-  readonly tags = new Int32Array(LINES).fill(-1);
-  readonly lines: Int32Array[] = new Array<Int32Array>(LINES).fill(ZERO_CHUNK);
+  /** Words of all chunks. Read it anew for every access. */
+  slab = new Int32Array(FIRST_SLAB_CHUNKS * CHUNK_WORDS);
+  /**
+   * Two words a line: the key, shifted up, with bit 0 saying whether the chunk may be written in place (-1 = empty),
+   * and the chunk.
+   */
+  readonly lines = new Int32Array(LINES * 2).fill(-1);
+  private used = CHUNK_WORDS;
+  private readonly free: number[] = [];
 
-  /** The chunk that answers `size` bytes at `address`, to be read or written; null when it does not answer them all. */
-  abstract chunkAt(address: number, size: number, write: boolean): Int32Array | null;
+  /** The chunk that answers `size` bytes at `address`, to be read or written; NO_CHUNK when it does not answer them all. */
+  abstract chunkAt(address: number, size: number, write: boolean): number;
 
   /** What answers `size` bytes without being a chunk: devices. `address` is aligned to 4. */
   canWriteWord(_address: number): boolean {
@@ -54,19 +67,45 @@ export abstract class ChunkSource {
     return false;
   }
 
-  protected remember(number: number, chunk: Int32Array, writable: boolean): void {
+  /** `length` bytes from `offset` in a chunk. Valid until the next chunk is taken. */
+  bytesOf(chunk: number, offset = 0, length = CHUNK_BYTES): Uint8Array {
+    return new Uint8Array(this.slab.buffer, chunk * 4 + offset, length);
+  }
+
+  /** A zeroed chunk. */
+  protected take(): number {
+    const again = this.free.pop();
+    if (again !== undefined) {
+      this.slab.fill(0, again, again + CHUNK_WORDS);
+      return again;
+    }
+    if (this.used === this.slab.length) {
+      const larger = new Int32Array(this.slab.length * 2);
+      larger.set(this.slab);
+      this.slab = larger;
+    }
+    const chunk = this.used;
+    this.used += CHUNK_WORDS;
+    return chunk;
+  }
+
+  protected giveBack(chunk: number): void {
+    this.free.push(chunk);
+  }
+
+  protected remember(number: number, chunk: number, writable: boolean): void {
     const { line, tag } = placeOf(number);
-    this.lines[line] = chunk;
-    this.tags[line] = tag | (writable ? 1 : 0);
+    this.lines[line * 2] = tag | (writable ? 1 : 0);
+    this.lines[line * 2 + 1] = chunk;
   }
 
   protected forget(number: number): void {
     const { line, tag } = placeOf(number);
-    if ((this.tags[line]! & ~1) === tag) this.tags[line] = -1;
+    if ((this.lines[line * 2]! & ~1) === tag) this.lines[line * 2] = -1;
   }
 
   protected forgetAll(): void {
-    this.tags.fill(-1);
+    this.lines.fill(-1);
   }
 }
 

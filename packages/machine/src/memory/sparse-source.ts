@@ -1,4 +1,4 @@
-import { CHUNK_BYTES, CHUNK_WORDS, ChunkSource, toAddress, ZERO_CHUNK } from './chunks.ts';
+import { CHUNK_BYTES, ChunkSource, NO_CHUNK, toAddress, ZERO_CHUNK } from './chunks.ts';
 import { RangeSet } from './ranges.ts';
 
 /** Something on the bus that is no RAM: a message doorbell, a register frame. Offsets count from its start. */
@@ -25,7 +25,8 @@ interface Mapped {
 
 /** RAM in regions, allocated as it is written; devices over it; poison over everything. */
 export class SparseSource extends ChunkSource {
-  readonly chunks = new Map<number, Int32Array>();
+  /** Chunks that were written, by chunk number. */
+  readonly chunks = new Map<number, number>();
   private readonly ram = new RangeSet();
   private readonly poisoned = new RangeSet();
   private readonly occupied = new RangeSet();
@@ -52,14 +53,14 @@ export class SparseSource extends ChunkSource {
     this.forgetAll();
   }
 
-  chunkAt(address: number, size: number, write: boolean): Int32Array | null {
+  chunkAt(address: number, size: number, write: boolean): number {
     const number = Math.floor(address / CHUNK_BYTES);
     const first = number * CHUNK_BYTES;
     const plain = this.isRam(first, first + CHUNK_BYTES - 1);
-    if (!plain && !this.isRam(address, address + size - 1)) return null;
+    if (!plain && !this.isRam(address, address + size - 1)) return NO_CHUNK;
     let chunk = this.chunks.get(number);
     if (chunk === undefined && write) {
-      chunk = new Int32Array(CHUNK_WORDS);
+      chunk = this.take();
       this.chunks.set(number, chunk);
     }
     if (plain) this.remember(number, chunk ?? ZERO_CHUNK, chunk !== undefined);

@@ -37,10 +37,10 @@ export class SparseMemory extends ChunkMemory {
     this.bytes.attach(toAddress(start), toAddress(last), device);
   }
 
-  /** Every chunk that was written at some time, ascending; for snapshots and comparison. Bytes are not a copy. */
+  /** Every chunk that was written at some time, ascending; for snapshots and comparison. Bytes are a copy. */
   *written(): Generator<{ readonly start: bigint; readonly bytes: Uint8Array }> {
     const { chunks } = this.bytes;
     for (const number of [...chunks.keys()].sort((a, b) => a - b))
-      yield { start: BigInt(number) << BigInt(CHUNK_SHIFT), bytes: new Uint8Array(chunks.get(number)!.buffer) };
+      yield { start: BigInt(number) << BigInt(CHUNK_SHIFT), bytes: this.bytes.bytesOf(chunks.get(number)!).slice() };
   }
 }
