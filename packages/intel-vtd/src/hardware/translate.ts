@@ -16,33 +16,35 @@ import type { FaultRecorder } from './fault-recorder.ts';
 import { FirstStage, SCALABLE_SS, walkFlags } from './first-stage.ts';
 import { LegacyLookup } from './legacy-lookup.ts';
 import { PasidLookup } from './pasid-lookup.ts';
+import { inProtectedRegion } from './protected-memory.ts';
+import {
+  LCT_5,
+  LGN_1,
+  LGN_2,
+  LGN_3,
+  LGN_4,
+  NOT_AN_INTERRUPT,
+  RTA_1,
+  RTA_2,
+  RTA_4,
+  RTA_5,
+  SCT_5,
+  SCT_6,
+  SCT_7,
+  SCT_9,
+  SGN_4,
+  SGN_5,
+  SGN_6,
+  SGN_7,
+  SGN_8,
+  SGN_10,
+  SPT_5,
+  SPT_6,
+} from './reasons.ts';
 import { SCALABLE_CONTEXT, SCT_4, ScalableLookup } from './scalable-lookup.ts';
 import { READ, SecondStage, SS, WRITE } from './second-stage.ts';
 import { MODE, type UnitState } from './state.ts';
 import { inInterruptWindow } from './table-index.ts';
-
-const LGN_1 = 0x04;
-const LGN_2 = 0x05;
-const LGN_3 = 0x06;
-const LCT_5 = 0x0d;
-const LGN_4 = 0x0e;
-const NOT_AN_INTERRUPT = 0x29;
-const RTA_1 = 0x30;
-const RTA_2 = 0x31;
-const RTA_4 = 0x33;
-const RTA_5 = 0x34;
-const SCT_5 = 0x44;
-const SCT_6 = 0x45;
-const SCT_7 = 0x46;
-const SCT_9 = 0x48;
-const SPT_5 = 0x5c;
-const SPT_6 = 0x5d;
-const SGN_4 = 0x83;
-const SGN_5 = 0x84;
-const SGN_6 = 0x85;
-const SGN_7 = 0x86;
-const SGN_8 = 0x87;
-const SGN_10 = 0x89;
 
 /** Second-stage results as legacy fault reasons; NOT_PRESENT has none of its own. */
 const LEGACY_SS = Int32Array.of(0, 0x03, 0x07, 0, 0x0c, LGN_2, LGN_3, 0, 0, LGN_1);
@@ -328,18 +330,7 @@ export class Translator {
   private protect(answer: DmaAnswer): void {
     if (answer.outcome === OUTCOME.FAULT) return;
     if (this.state.features.major < 2 && answer.outcome === OUTCOME.TRANSLATED) return;
-    if (this.inProtectedRegion(answer.paHi, answer.paLo)) this.recorder.refuse(answer, FAULT_REASON.BLOCKED);
-  }
-
-  private inProtectedRegion(hi: number, lo: number): boolean {
-    const { words, features } = this.state;
-    const page = (hi >>> 0) * 2048 + (lo >>> 21);
-    const low = REGISTERS.PLMBASE.at / 4;
-    if (features.cap.PLMR && page >= words[low]! >>> 21 && page <= words[low + 1]! >>> 21) return true;
-    if (!features.cap.PHMR) return false;
-    const high = REGISTERS.PHMBASE.at / 4;
-    const base = (words[high + 1]! >>> 0) * 2048 + (words[high]! >>> 21);
-    return page >= base && page <= (words[high + 3]! >>> 0) * 2048 + (words[high + 2]! >>> 21);
+    if (inProtectedRegion(this.state, answer.paHi, answer.paLo)) this.recorder.refuse(answer, FAULT_REASON.BLOCKED);
   }
 }
 

@@ -1,0 +1,23 @@
+/** Fault reasons that the pipeline gives itself; VT-d 7.1. Those of one structure or stage stand with its reader. */
+export const LGN_1 = 0x04;
+export const LGN_2 = 0x05;
+export const LGN_3 = 0x06;
+export const LCT_5 = 0x0d;
+export const LGN_4 = 0x0e;
+export const NOT_AN_INTERRUPT = 0x29;
+export const RTA_1 = 0x30;
+export const RTA_2 = 0x31;
+export const RTA_4 = 0x33;
+export const RTA_5 = 0x34;
+export const SCT_5 = 0x44;
+export const SCT_6 = 0x45;
+export const SCT_7 = 0x46;
+export const SCT_9 = 0x48;
+export const SPT_5 = 0x5c;
+export const SPT_6 = 0x5d;
+export const SGN_4 = 0x83;
+export const SGN_5 = 0x84;
+export const SGN_6 = 0x85;
+export const SGN_7 = 0x86;
+export const SGN_8 = 0x87;
+export const SGN_10 = 0x89;
