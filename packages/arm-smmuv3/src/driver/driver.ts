@@ -131,13 +131,16 @@ export class SmmuDriver implements IommuDriver {
     return new PagingDomain(this.#up(), this.#optionsFor(flags));
   }
 
+  /** Both stages, and guests that cannot make their DMA non-coherent: S2FWB, or a device that is coherent for good. */
+  supportsViommu(device: DeviceHandle, type: number): boolean {
+    const { stage1, stage2, s2fwb } = this.#up().features;
+    return type === VIOMMU_TYPE.ARM_SMMUV3 && stage1 && stage2 && (s2fwb || device.description.coherent);
+  }
+
   allocViommu(device: DeviceHandle, parent: PagingDomainOps, type: number, data: NativeData | null): ViommuOps {
     const smmu = this.#up();
     const master = masterOf(smmu, device);
-    ensure(type === VIOMMU_TYPE.ARM_SMMUV3 && data === null, 'EOPNOTSUPP', `no vIOMMU of type ${type}`);
-    ensure(smmu.features.stage1 && smmu.features.stage2, 'EOPNOTSUPP', 'the SMMU does not nest');
-    const safe = smmu.features.s2fwb || master.description.coherent;
-    ensure(safe, 'EOPNOTSUPP', 'a guest could make its DMA non-coherent');
+    ensure(this.supportsViommu(device, type) && data === null, 'EOPNOTSUPP', `no vIOMMU of type ${type} here`);
     ensure(parent instanceof PagingDomain && parent.nestParent, 'EINVAL', 'the domain is not a nesting parent');
     parent.checkDevice(master);
     return new Viommu(smmu, parent);

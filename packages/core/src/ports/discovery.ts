@@ -28,6 +28,8 @@ export interface DeviceDescription {
   readonly pasidBits: number;
   readonly ats: boolean;
   readonly pri: boolean;
+  /** A PCI virtual function: it shares the page-request interface of its physical one. */
+  readonly virtualFunction?: boolean;
   /** Its requests with PASID may ask for execution, or for privileged access. */
   readonly pasidExec?: boolean;
   readonly pasidPriv?: boolean;

@@ -29,6 +29,7 @@ const CAPABLE: readonly DeviceCapability[] = ['cache-coherency', 'deferred-flush
 /** The driver half: what a guest's virtio-iommu driver does, in the words of the core's contract. */
 export class VirtioIommuDriver implements IommuDriver {
   readonly vendor = 'virtio-iommu';
+  readonly plainPagingOnly = true;
   readonly identity = new IdentityDomain(() => this.#live);
   readonly blocked = new BlockedDomain(() => this.#live);
   #capabilities: ReadonlySet<Capability> = new Set();
