@@ -69,6 +69,11 @@ describe('one query', () => {
 describe('a batch', () => {
   const batch = (...records: unknown[]) => translate('--batch', scratch.lines('batch.jsonl', records), '--json');
 
+  test('an answer does not depend on what was asked before: a TLB entry of another query does not serve', async () => {
+    const { lines } = await batch({ device: 1, iova: '0x0' }, { device: 4, iova: '0x0' }, { device: 1, iova: '0x8' });
+    expect(lines.map(({ pa, fault }) => pa ?? fault.name)).toEqual(['0x50000000', 'FAKE_2', '0x50000008']);
+  });
+
   test('answers in input order', async () => {
     const { code, lines } = await batch(
       { device: 1, pasid: null, iova: '0x0', access: 'read', privileged: false },

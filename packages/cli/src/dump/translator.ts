@@ -15,7 +15,8 @@ export interface Step {
 
 /**
  * Asks a model that was woken from a dump. Each answer is the one that the unit would give as its first after the
- * moment of the dump, whatever was asked before: when earlier faults of the same batch have filled a queue or a fault
+ * moment of the dump, whatever was asked before: caches are cold each time (a tag that two address spaces share by a
+ * driver's mistake must not mix them up here), and when earlier faults of the same batch have filled a queue or a fault
  * register so that the next one is dropped or merged, the model is woken afresh and asked again.
  */
 export class DumpTranslator {
@@ -30,6 +31,7 @@ export class DumpTranslator {
   }
 
   translate(request: DmaRequest, answer: DmaAnswer): void {
+    this.#hardware.dropCaches();
     this.#hardware.translate(request, answer);
     if (answer.outcome !== OUTCOME.FAULT) return;
     const silent = answer.code < 0;

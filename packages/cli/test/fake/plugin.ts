@@ -16,7 +16,8 @@ import {
 /**
  * A vendor small enough to compute by hand. Register 0: base of 8-byte device entries (8 devices); 8: base of a ring of
  * four 8-byte commands, of which the low word of register 0x10 were consumed. A device entry points at 512 PTEs.
- * One fault register: a second fault before it is cleared (by waking) leaves no record.
+ * One fault register: a second fault before it is cleared (by waking) leaves no record. One TLB without tags: what one
+ * device filled answers another.
  */
 const FRAME_BYTES = 0x20;
 const DEVICES = 8;
@@ -33,6 +34,7 @@ class FakeHardware implements HardwareModel {
   probe: HardwareModel['probe'] = null;
   frame: Uint32Array = new Uint32Array(FRAME_BYTES / 4);
   recorded = false;
+  readonly tlb = new Map<bigint, Uint32Array>();
   readonly memory: PhysicalMemory;
 
   constructor(memory: PhysicalMemory) {
@@ -42,9 +44,12 @@ class FakeHardware implements HardwareModel {
   wake(frame: Uint8Array): void {
     this.frame = bytesToWords(frame);
     this.recorded = false;
+    this.dropCaches();
   }
   reset(): void {}
-  dropCaches(): void {}
+  dropCaches(): void {
+    this.tlb.clear();
+  }
 
   register(offset: number): bigint {
     return toBig(this.frame[offset / 4 + 1]!, this.frame[offset / 4]!);
@@ -74,8 +79,9 @@ class FakeHardware implements HardwareModel {
     if (!DEVICE.get(entry, 'V')) return [FAULT_REASON.BLOCKED, -1];
     const iova = toBig(iovaHi, iovaLo);
     if (iova >> 21n !== 0n) return [FAULT_REASON.ADDRESS_SIZE, 3];
-    const pte = this.load('PTE', DEVICE.get(entry, 'Table') + (iova >> 12n) * 8n, PTE);
+    const pte = this.tlb.get(iova >> 12n) ?? this.load('PTE', DEVICE.get(entry, 'Table') + (iova >> 12n) * 8n, PTE);
     if (!pte) return [FAULT_REASON.FETCH_ABORT, 2];
+    this.tlb.set(iova >> 12n, pte);
     const permissions = pte[0]! & 3;
     if (permissions === 0) return [FAULT_REASON.NOT_PRESENT, 4];
     const wanted = access === ACCESS.WRITE ? PERMISSION.WRITE : PERMISSION.READ;
