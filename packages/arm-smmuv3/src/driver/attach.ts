@@ -1,11 +1,11 @@
-import { ensure } from '@iommukit/core';
+import { ensure, isIommuError } from '@iommukit/core';
 import { noCd } from './cd.ts';
 import type { Master, PasidDomain, SmmuDomain } from './master.ts';
 
 /**
  * Points a device's own requests at `domain`. What the new domain needs is taken first and what the old one leaves is
  * flushed last, so that no tag is free while the hardware may still use it. Throws IommuError EBUSY, EINVAL, ENOENT,
- * ENOMEM with nothing changed; ETIMEDOUT.
+ * ENOMEM with nothing changed; ETIMEDOUT with everything put back.
  */
 export function attachDomain(master: Master, domain: SmmuDomain): void {
   master.smmu.operation(() => switchDomain(master, domain));
@@ -15,18 +15,33 @@ function switchDomain(master: Master, domain: SmmuDomain): void {
   const old = master.domain;
   domain.checkDevice(master);
   ensure(domain.contexts !== 'none' || master.pasids.size === 0, 'EBUSY', 'PASIDs of the device are in use');
-  if (domain.contexts === 'own') master.contexts();
+  const contexts = domain.contexts === 'own' ? master.contexts() : null;
+  const mark = contexts?.mark();
+  const stes = master.readSte();
   domain.holder?.retain(master);
   try {
     master.writeSte(domain.ste(master));
   } catch (error) {
-    domain.holder?.release(master);
+    undo(() => {
+      master.putBackSte(stes);
+      if (mark) contexts?.putBack(mark);
+    });
+    undo(() => domain.holder?.release(master));
     throw error;
   }
   master.domain = domain;
   if (domain.contexts === 'own') master.contexts().settle();
   if (old.contexts === 'own' && domain.contexts !== 'own') master.contexts().unstage();
   old.holder?.release(master);
+}
+
+/** A step back from what went wrong; the first error is the one to tell. */
+function undo(step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    if (!isIommuError(error)) throw error;
+  }
 }
 
 /**
@@ -45,10 +60,23 @@ function setPasid(master: Master, pasid: number, domain: PasidDomain): void {
   const contexts = master.contexts();
   contexts.reserve(pasid);
   const old = master.pasids.get(pasid);
+  const cd = contexts.read(pasid);
+  const stes = master.readSte();
   domain.retain(master);
-  contexts.write(pasid, domain.cd());
-  master.pasids.set(pasid, domain);
-  refreshStatic(master);
+  try {
+    contexts.write(pasid, domain.cd());
+    master.pasids.set(pasid, domain);
+    refreshStatic(master);
+  } catch (error) {
+    if (old) master.pasids.set(pasid, old);
+    else master.pasids.delete(pasid);
+    undo(() => {
+      master.putBackSte(stes);
+      contexts.putBackCd(pasid, cd);
+    });
+    undo(() => domain.release(master));
+    throw error;
+  }
   old?.release(master);
 }
 

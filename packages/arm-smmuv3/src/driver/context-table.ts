@@ -3,7 +3,7 @@ import { CD_BYTES, CD_LEAF_LG2, L1CD, L1CD_BYTES } from '../format/cd.ts';
 import { CD_KIND, noCd } from './cd.ts';
 import type { CommandProducer } from './command-producer.ts';
 import { cfgiCd } from './commands.ts';
-import { EntryWriter, storeEntry, storeQword } from './entry-writer.ts';
+import { EntryWriter, putBackEntry, readEntry, storeEntry, storeQword } from './entry-writer.ts';
 
 /** How an STE refers to a CD table. */
 export interface CdTableRef {
@@ -12,6 +12,16 @@ export interface CdTableRef {
   readonly format: number;
   /** STE.S1CDMax. */
   readonly maxLg2: number;
+}
+
+/** What {@link ContextTable.putBack} goes back to. */
+export interface CdTableMark {
+  readonly base: number;
+  readonly leaf: number | null;
+  readonly slot: number;
+  readonly staged: boolean;
+  /** The CD of requests without a PASID, where it can be changed in place. */
+  readonly cd: Uint32Array;
 }
 
 const LINEAR = 0;
@@ -84,6 +94,45 @@ export class ContextTable {
   unstage(): void {
     if (this.ssidBits > 0) this.write(0, noCd());
     this.staged = false;
+  }
+
+  /** Where the table stands, for {@link putBack}. */
+  mark(): CdTableMark {
+    const { base, slot, staged } = this;
+    const leaf = this.leaves.get(0) ?? null;
+    const shared = this.ssidBits > 0 && (this.format === LINEAR || leaf !== null);
+    return { base, leaf, slot, staged, cd: shared ? this.read(0) : noCd() };
+  }
+
+  /**
+   * Undoes a {@link stage} that no STE refers to any more. A copy may still be read by a unit that was not told so: it
+   * goes when the next {@link settle} says that it was.
+   */
+  putBack({ base, leaf, slot, staged, cd }: CdTableMark): void {
+    const moved = this.base !== base;
+    const used = [base, leaf];
+    const now = [this.base, this.leaves.get(0) ?? null];
+    this.base = base;
+    this.slot = slot;
+    this.staged = staged;
+    if (moved) {
+      if (leaf !== null) this.leaves.set(0, leaf);
+      this.retired = [...this.retired, ...now].filter((pa): pa is number => pa !== null && !used.includes(pa));
+    } else if (this.ssidBits > 0 && (this.format === LINEAR || now[1] !== null)) this.putBackCd(0, cd);
+  }
+
+  /** One CD as it stands. */
+  read(ssid: number): Uint32Array {
+    const cd = new Uint32Array(CD_BYTES / 4);
+    readEntry(this.ports.memory, this.addressOf(ssid), cd);
+    return cd;
+  }
+
+  /** Puts one CD back and tells the SMMU, which may not be answering; waits for nothing. */
+  putBackCd(ssid: number, cd: Uint32Array): void {
+    if (!putBackEntry(this.ports.memory, this.addressOf(ssid), cd)) return;
+    for (const sid of this.sids) cfgiCd(this.queue, sid, ssid, true);
+    this.queue.publish();
   }
 
   /** Makes sure that {@link write} needs no memory. Throws IommuError ENOMEM. */

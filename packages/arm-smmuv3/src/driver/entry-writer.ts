@@ -107,6 +107,20 @@ export function storeEntry(memory: PhysicalMemory, pa: number, words: Uint32Arra
     storeQword(memory, pa + word * 8, words[word * 2]!, words[word * 2 + 1]!);
 }
 
+/**
+ * Puts an entry back where nobody can say what hardware has seen: refused (V = 0), the rest, then whole. False: it stands
+ * there already.
+ */
+export function putBackEntry(memory: PhysicalMemory, pa: number, words: Uint32Array): boolean {
+  const current = new Uint32Array(WORDS);
+  readEntry(memory, pa, current);
+  if (current.every((word, i) => word === words[i])) return false;
+  storeQword(memory, pa, 0, 0);
+  for (let word = ENTRY_QWORDS - 1; word >= 0; word--)
+    storeQword(memory, pa + word * 8, words[word * 2]!, words[word * 2 + 1]!);
+  return true;
+}
+
 export function readEntry(memory: PhysicalMemory, pa: number, words: Uint32Array): void {
   for (let word = 0; word < ENTRY_QWORDS; word++) {
     const at = pa + word * 8;

@@ -64,6 +64,18 @@ export class Master implements DeviceHandle {
     for (const sid of this.sids) this.smmu.streams.write(sid, ste);
   }
 
+  /** The entries of its streams as they stand, for {@link putBackSte}. */
+  readSte(): readonly Uint32Array[] {
+    return this.sids.map((sid) => this.smmu.streams.read(sid));
+  }
+
+  /** Puts entries back under a unit that may not be answering. */
+  putBackSte(stes: readonly Uint32Array[]): void {
+    this.sids.forEach((sid, i) => {
+      this.smmu.streams.putBack(sid, stes[i]!);
+    });
+  }
+
   /** No STE refers to the device's CDs any more. */
   free(): void {
     this.table?.free();

@@ -3,7 +3,7 @@ import { REGISTERS, STRTAB_BASE, STRTAB_BASE_CFG } from '../format/registers.ts'
 import { L1STD, L1STD_BYTES, STE_BYTES } from '../format/ste.ts';
 import type { CommandProducer } from './command-producer.ts';
 import { cfgiSte } from './commands.ts';
-import { EntryWriter, storeEntry, storeQword } from './entry-writer.ts';
+import { EntryWriter, putBackEntry, readEntry, storeEntry, storeQword } from './entry-writer.ts';
 import type { Features } from './features.ts';
 import { abortSte, STE_KIND } from './ste.ts';
 
@@ -70,6 +70,20 @@ export class StreamTable {
       cfgiSte(queue, sid, true);
       queue.sync();
     });
+  }
+
+  /** The entry of an admitted stream as it stands. */
+  read(sid: number): Uint32Array {
+    const ste = new Uint32Array(STE_BYTES / 4);
+    readEntry(this.ports.memory, this.addressOf(sid), ste);
+    return ste;
+  }
+
+  /** Puts an entry back and tells the SMMU, which may not be answering; waits for nothing. */
+  putBack(sid: number, ste: Uint32Array): void {
+    if (!putBackEntry(this.ports.memory, this.addressOf(sid), ste)) return;
+    cfgiSte(this.queue, sid, true);
+    this.queue.publish();
   }
 
   free(): void {
