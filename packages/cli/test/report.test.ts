@@ -1,4 +1,4 @@
-import type { ComparisonReport, ConformanceReport } from '@iommukit/conformance';
+import type { CaseResult, ComparisonReport, ConformanceReport } from '@iommukit/conformance';
 import { expect, test } from 'vitest';
 import { convert } from 'xmlbuilder2';
 import { PLAIN } from '../src/output/colors.ts';
@@ -21,9 +21,23 @@ test('pretty: counts by configuration, the failure in full, each skip reason onc
   const text = prettyReport(REPORT, PLAIN);
   expect(text).toMatch(/fake +│ plain +│ +1 │ +1 │ +1 │ +750/);
   expect(text).toMatch(/FAIL fake plain map\/two\n {4}a title\n {4}a \| b/);
-  expect(text).toContain('\nskip fake: needs pasid (plain 1, wide 1)\n');
+  expect(text).toContain('\nskip fake: needs pasid (2 in all 2 configurations)\n');
   expect(text.endsWith('1 passed, 1 failed, 2 skipped')).toBe(true);
   expect(text).not.toContain('\u001b');
+});
+
+test('pretty: a reason names the configurations it does not share with the others', () => {
+  const skips = (cases: readonly CaseResult[]) =>
+    prettyReport({ cases, summary: REPORT.summary }, PLAIN)
+      .split('\n')
+      .filter((line) => line.startsWith('skip'));
+  const [one, , plain, wide] = REPORT.cases;
+  const other: CaseResult = { ...plain!, vendor: 'other' };
+  expect(skips([one!, plain!, { ...plain!, id: 'map/four' }, { ...wide!, reason: 'needs dirty' }, other])).toEqual([
+    'skip fake: needs pasid (2 in 1 of 2 configurations: plain)',
+    'skip fake: needs dirty (1 in 1 of 2 configurations: wide)',
+    'skip other: needs pasid (1 in plain)',
+  ]);
 });
 
 test('junit: a suite per configuration, and text that XML cannot hold does not break it', () => {

@@ -49,17 +49,27 @@ function failureText({ vendor, config, id, title, reason, spec }: CaseResult, co
   return `${colors.red('FAIL')} ${vendor} ${config} ${colors.bold(id)}\n    ${title}\n    ${reason ?? ''}${place}`;
 }
 
-/** Each vendor's reasons once, with the configurations they hold for and the number of cases in each. */
+/** Each vendor's reasons once, with the number of skips and of the configurations they happened in. */
 function skipText(cases: readonly CaseResult[], colors: Colors): string[] {
-  const reasons = new Map<string, Map<string, number>>();
-  for (const { vendor, config, status, reason } of cases) {
-    if (status !== 'skip') continue;
-    const text = `skip ${vendor}: ${reason ?? 'no reason given'}`;
-    const configs = reasons.get(text) ?? new Map<string, number>();
-    reasons.set(text, configs.set(config, (configs.get(config) ?? 0) + 1));
+  const reasons = new Map<string, CaseResult[]>();
+  for (const result of cases) {
+    if (result.status !== 'skip') continue;
+    const text = `skip ${result.vendor}: ${result.reason ?? 'no reason given'}`;
+    const known = reasons.get(text);
+    if (known) known.push(result);
+    else reasons.set(text, [result]);
   }
-  return [...reasons].map(([text, configs]) => {
-    const places = [...configs].map(([config, count]) => `${config} ${count}`).join(', ');
-    return colors.dim(`${text} (${places})`);
-  });
+  return [...reasons].map(([text, skipped]) => colors.dim(`${text} (${skipPlaces(skipped, cases)})`));
 }
+
+/** `8 in all 4 configurations`, or which they are where it is not all of them. */
+function skipPlaces(skipped: readonly CaseResult[], cases: readonly CaseResult[]): string {
+  const { vendor } = skipped[0]!;
+  const configs = configsOf(skipped);
+  const all = configsOf(cases.filter((result) => result.vendor === vendor)).length;
+  if (all === 1) return `${skipped.length} in ${configs[0]}`;
+  if (configs.length === all) return `${skipped.length} in all ${all} configurations`;
+  return `${skipped.length} in ${configs.length} of ${all} configurations: ${configs.join(', ')}`;
+}
+
+const configsOf = (cases: readonly CaseResult[]): string[] => [...new Set(cases.map(({ config }) => config))];
