@@ -67,7 +67,7 @@ export class VirtioIommuDriver implements IommuDriver {
     const valid = ids.length > 0 && ids.every((id) => Number.isInteger(id) && id >= 0 && id <= 0xffff_ffff);
     ensure(valid, 'EINVAL', `${description.name}: an endpoint id is 0 … 0xffffffff`);
     const regions = unit.operation(() => this.#regionsOf(unit, ids));
-    const device = new VirtioDevice(description, regions);
+    const device = new VirtioDevice(unit, description, regions);
     if (!unit.detachedIsBlocked) this.blocked.attach(device);
     for (const id of ids) unit.devices.set(id, device);
     return device;

@@ -1,6 +1,7 @@
 import {
   addToGather,
   type DeviceHandle,
+  ensure,
   type Gather,
   type Geometry,
   IommuError,
@@ -41,9 +42,12 @@ export class VirtioPagingDomain implements PagingDomainOps {
     this.place = new Place(unit.ids.take());
   }
 
-  attach(device: DeviceHandle): void {
+  /** Throws EINVAL for a device of another unit, and as the device refuses. */
+  attach(handle: DeviceHandle): void {
+    const device = handle as VirtioDevice;
+    ensure(device.unit === this.#unit, 'EINVAL', 'the endpoint sits behind another device');
     if (this.place.members === 0) this.#removed = [];
-    this.#unit.operation(() => move(this.#unit.queue, device as VirtioDevice, this.place));
+    this.#unit.operation(() => move(this.#unit.queue, device, this.place));
   }
 
   free(): void {

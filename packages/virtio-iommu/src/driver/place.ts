@@ -44,13 +44,17 @@ export function move(queue: RequestQueue, device: VirtioDevice, to: Place | null
   const from = device.place;
   if (from === to) return;
   const moved: number[] = [];
+  let asked: number | null = null;
   try {
     for (const endpoint of device.description.requesterIds) {
+      asked = endpoint;
       put(queue, endpoint, from, to);
+      asked = null;
       moved.push(endpoint);
       if (to?.members === 1) to.replay(queue);
     }
   } catch (error) {
+    if (asked !== null && isIommuError(error) && error.errno === 'ETIMEDOUT') recall(queue, asked, from, to);
     for (const endpoint of moved.reverse()) putBack(queue, endpoint, to, from);
     throw error;
   }
@@ -64,6 +68,20 @@ function put(queue: RequestQueue, endpoint: number, from: Place | null, to: Plac
   if (status !== REQUEST_STATUS.OK) throw attachError(to ? 'ATTACH' : 'DETACH', status);
   if (from) from.members--;
   if (to) to.members++;
+}
+
+/**
+ * The device may still carry out a request it has not answered, so another one behind it takes it back. It moved the
+ * endpoint out of a domain that is gone then if it was the last one there.
+ */
+function recall(queue: RequestQueue, endpoint: number, from: Place | null, to: Place | null): void {
+  queue.later(from ? attachRequest(from.id, endpoint, from.bypass) : detachRequest(to!.id, endpoint));
+  if (from?.members === 1) for (const mapping of from.mirror) queue.later(mapRequest(from.id, mapping));
+  try {
+    queue.sync();
+  } catch (error) {
+    if (!isIommuError(error)) throw error;
+  }
 }
 
 /** Undoing must not hide the error that caused it; a device that refuses even this keeps its own last state. */

@@ -47,6 +47,7 @@ export class RequestQueue {
   readonly #free: number[];
   readonly #pending: (Pending | null)[];
   readonly #placed: Placement[] = [];
+  readonly #backlog: Uint32Array[] = [];
   #outstanding = 0;
   #broken = false;
 
@@ -95,13 +96,13 @@ export class RequestQueue {
 
   /** Queues a request; the device learns of it with {@link sync}, or when the ring is full. EIO, ETIMEDOUT. */
   add(words: Uint32Array): Pending {
-    if (this.#free.length === 0) this.sync();
-    const slot = this.#free[this.#free.length - 1]!;
-    return this.#place(
-      slot,
-      { pa: this.#buffers + slot * BUFFER_BYTES, readable: words.length * 4, writable: TAIL_BYTES },
-      words,
-    );
+    if (this.#free.length === 0 || this.#backlog.length > 0) this.sync();
+    return this.#placeInOwn(words);
+  }
+
+  /** Queues a request whose status nobody wants, also where the ring is full: it goes out before any later one. */
+  later(words: Uint32Array): void {
+    this.#backlog.push(words);
   }
 
   /** Carries out one request, alone, and returns its status. */
@@ -127,6 +128,13 @@ export class RequestQueue {
 
   /** Kicks the device and waits for everything outstanding. EIO: the device broke; ETIMEDOUT: it does not answer. */
   sync(): void {
+    do {
+      while (this.#backlog.length > 0 && this.#free.length > 0) this.#placeInOwn(this.#backlog.shift()!);
+      this.#kickAndWait();
+    } while (this.#backlog.length > 0);
+  }
+
+  #kickAndWait(): void {
     if (this.#broken) throw new IommuError('EIO', 'the device needs a reset');
     if (this.#queue.publish()) this.#mmio.notify(QUEUE.REQUEST);
     this.#collect();
@@ -136,6 +144,13 @@ export class RequestQueue {
       this.#time.relax();
       this.#collect();
     }
+  }
+
+  /** Takes a free slot and the buffer that belongs to it. */
+  #placeInOwn(words: Uint32Array): Pending {
+    const slot = this.#free[this.#free.length - 1]!;
+    const pa = this.#buffers + slot * BUFFER_BYTES;
+    return this.#place(slot, { pa, readable: words.length * 4, writable: TAIL_BYTES }, words);
   }
 
   #place(slot: number, placement: Placement, words: Uint32Array): Pending {
