@@ -41,6 +41,33 @@ export const attach = casesOf('attach', [
     },
   },
   {
+    id: 'other-unit',
+    title: 'a domain of another unit is EINVAL, for a device, its PASIDs and its group, and changes nothing',
+    needs: [],
+    run(rig) {
+      const { device, domain, iova, pa } = scene(rig);
+      const foreign = rig.device('a', rig.addUnit());
+      const twin = rig.device('twin');
+      rig.device('sibling');
+      const theirs = foreign.paging();
+      for (const attach of [
+        () => foreign.attach(domain),
+        () => rig.device('b').attach(theirs),
+        () => twin.attach(theirs),
+      ])
+        refuses('EINVAL', attach, 'attaching a domain of another unit');
+      refuses('EINVAL', () => device.replace(theirs), 'replacing by a domain of another unit');
+      refuses('EINVAL', () => foreign.attach(device.device.group.blocked), "another unit's blocked domain");
+      const able = rig.has('pasid');
+      refuses(able ? 'EINVAL' : ['EINVAL', 'EOPNOTSUPP'], () => rig.device('pasid').attach(theirs, 1), 'for a PASID');
+      const { driver, handle } = foreign.device;
+      refuses('EINVAL', () => domain.ops.attach(handle, driver.blocked), 'the driver, asked to attach it all the same');
+      equal(theirs.users, 0, 'users of the refused domain');
+      device.reaches(iova, pa);
+      foreign.refused('read', iova, { reported: 'blocked' });
+    },
+  },
+  {
     id: 'detach-blocks',
     title: 'a detached device reaches nothing, whatever it reached before',
     needs: [],

@@ -1,4 +1,4 @@
-import { ALLOC } from '@iommukit/core';
+import { ALLOC, type Errno } from '@iommukit/core';
 import { casesOf } from '../case.ts';
 import { equal, errnoOf, ok, refuses } from '../expect.ts';
 import { type Rig, RW } from '../rig/rig.ts';
@@ -24,6 +24,18 @@ function sweep(rig: Rig, attempt: () => void, check: () => void): void {
     check();
   }
   ok(false, `still failing after ${LIMIT} allocations`);
+}
+
+/** Mappings enough to fill any queue. */
+const MANY = 300;
+
+/** Runs `body` while the unit answers nothing, and gives it time afterwards. */
+function whileDead(rig: Rig, body: () => void): void {
+  const { schedule } = rig.machine;
+  rig.machine.schedule = { afterPolls: 1_000_000 };
+  body();
+  rig.machine.schedule = schedule;
+  rig.settle();
 }
 
 export const failure = casesOf('failure', [
@@ -157,14 +169,82 @@ export const failure = casesOf('failure', [
       domain.map(iova + page, kept, page, RW);
       device.reaches(iova, pa);
       device.reaches(iova + page, kept);
-      const { schedule } = rig.machine;
-      rig.machine.schedule = { afterPolls: 1_000_000 };
-      refuses('ETIMEDOUT', () => domain.unmap(iova, page), 'an unmap that the unit never answers');
-      rig.machine.schedule = schedule;
-      rig.settle();
+      whileDead(rig, () =>
+        refuses('ETIMEDOUT', () => domain.unmap(iova, page), 'an unmap that the unit never answers'),
+      );
       domain.flush();
       device.refused('read', iova, { reason: 'not-present' });
       device.reaches(iova + page, kept);
+    },
+  },
+  {
+    id: 'dead-unit-attach',
+    title: 'an attach the unit never answers leaves the old domain in force, with all its mappings',
+    needs: [],
+    run(rig) {
+      const { device, domain, page, iova, pa } = scene(rig, { name: 'alias' });
+      const ids = device.device.description.requesterIds;
+      const spots = Array.from({ length: MANY }, (_, i) => iova + page * BigInt(2 * i + 2));
+      for (const spot of spots) domain.map(spot, pa, page, RW);
+      const b = rig.device('b');
+      const other = device.paging();
+      const otherPa = rig.ram.take(page, page);
+      other.map(iova, otherPa, page, RW);
+      for (const requesterId of ids) device.reaches(iova, pa, { requesterId });
+      b.refused('read', iova, { reported: 'blocked' });
+      let errno: Errno | null = null;
+      whileDead(rig, () => {
+        refuses('ETIMEDOUT', () => device.replace(other), 'a replace that the unit never answers');
+        // Where the unit does not remember that a device is blocked, it need not be told that it no longer is.
+        errno = errnoOf(() => b.attach(other));
+      });
+      ok(errno === null || errno === 'ETIMEDOUT', `an attach that the unit never answers: ${errno}`);
+      for (const requesterId of ids) device.reaches(iova, pa, { requesterId });
+      for (const spot of spots) equal(device.glance(spot), pa, 'where the domain of before leads');
+      ok(device.device.domain === domain, 'the device has another domain');
+      equal(other.users, errno === null ? 1 : 0, 'users of the other domain');
+      if (errno !== null) {
+        b.refused('read', iova, { reported: 'blocked' });
+        b.attach(other);
+      }
+      device.replace(other);
+      for (const requesterId of ids) device.reaches(iova, otherPa, { requesterId });
+      b.reaches(iova, otherPa);
+    },
+  },
+  {
+    id: 'dead-unit-attach-pasid',
+    title: 'an attach the unit never answers leaves the domains of a device and its PASIDs in force',
+    needs: ['pasid'],
+    run(rig) {
+      const device = rig.device('pasid2');
+      const [own, first, other] = [
+        device.attached(ALLOC.PASID),
+        device.paging(ALLOC.PASID),
+        device.paging(ALLOC.PASID),
+      ];
+      const page = own.granule;
+      const [ownPa, firstPa, otherPa] = [own, first, other].map((domain) => {
+        const pa = rig.ram.take(page, page);
+        domain.map(BASE, pa, page, RW);
+        return pa;
+      }) as [bigint, bigint, bigint];
+      device.attach(first, 3);
+      const asBefore = () => {
+        device.reaches(BASE, ownPa);
+        device.reaches(BASE, firstPa, { pasid: 3 });
+        equal(other.users, 0, 'users of the refused domain');
+      };
+      asBefore();
+      whileDead(rig, () => refuses('ETIMEDOUT', () => device.replace(other, 3), 'a replace for a PASID'));
+      asBefore();
+      whileDead(rig, () => refuses('ETIMEDOUT', () => device.replace(other), 'a replace for the device'));
+      asBefore();
+      device.replace(other, 3);
+      device.reaches(BASE, otherPa, { pasid: 3 });
+      device.reaches(BASE, ownPa);
+      device.replace(other);
+      device.reaches(BASE, otherPa);
     },
   },
 ]);

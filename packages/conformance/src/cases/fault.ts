@@ -2,9 +2,10 @@ import { casesOf } from '../case.ts';
 import { equal, ok } from '../expect.ts';
 import { STRANGER } from '../rig/devices.ts';
 import { RW } from '../rig/rig.ts';
+import { faultLog } from './fault-log.ts';
 import { BASE, RO, scene } from './scene.ts';
 
-export const fault = casesOf('fault', [
+const reports = casesOf('fault', [
   {
     id: 'not-present',
     title: 'a refused read and a refused write are reported once each, with address, device and access',
@@ -216,6 +217,33 @@ export const fault = casesOf('fault', [
     },
   },
   {
+    id: 'operation-is-over',
+    title: 'when a fault of an operation is told, what the operation unmapped or detached is out of reach already',
+    needs: [],
+    run(rig) {
+      const { device, domain, page, iova, pa } = scene(rig, { name: 'alias' });
+      rig.device('b').attached();
+      let early = 0;
+      let watched = false;
+      const stop = rig.system.onFault(() => {
+        if (!watched) return;
+        watched = false;
+        if (device.glance(iova) !== null) early++;
+      });
+      const during = (operation: () => void) => {
+        device.reaches(iova, pa);
+        watched = true;
+        rig.watching(() => device.glance(iova + page * 4n) !== null, operation);
+        watched = false;
+      };
+      during(() => domain.unmap(iova, page));
+      domain.map(iova, pa, page, RW);
+      during(() => device.detach());
+      stop();
+      equal(early, 0, 'operations that were still under way');
+    },
+  },
+  {
     id: 'listener-acts',
     title: 'a listener may map what was missing, and unmap it again',
     needs: [],
@@ -237,3 +265,5 @@ export const fault = casesOf('fault', [
     },
   },
 ]);
+
+export const fault = [...reports, ...faultLog];

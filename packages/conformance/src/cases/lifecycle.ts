@@ -1,6 +1,7 @@
 import { casesOf } from '../case.ts';
 import { equal, ok, refuses, same } from '../expect.ts';
 import { DEVICES } from '../rig/devices.ts';
+import { LeftRunning } from '../rig/left-running.ts';
 import { RW } from '../rig/rig.ts';
 import { BASE, scene } from './scene.ts';
 
@@ -77,6 +78,18 @@ export const lifecycle = casesOf('lifecycle', [
       const { device, page, iova, pa } = scene(rig);
       device.reaches(iova, pa);
       device.refused('read', iova + page, { reason: 'not-present' });
+    },
+  },
+  {
+    id: 'left-running',
+    title: 'a unit that somebody left running refuses everything when its driver has come up, and then works',
+    needs: [],
+    run(rig) {
+      const left = new LeftRunning(rig);
+      const strange = left.bringUp();
+      same(strange, [], 'addresses reached meanwhile that are neither the old page nor the address itself');
+      left.refuses();
+      left.works();
     },
   },
   {

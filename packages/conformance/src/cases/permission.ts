@@ -41,7 +41,7 @@ export const permission = casesOf('permission', [
   },
   {
     id: 'no-execute',
-    title: 'NOEXEC refuses instruction fetches and nothing else',
+    title: 'NOEXEC refuses instruction fetches and nothing else; without it, or without the capability, they pass',
     needs: ['execute-permission'],
     run(rig) {
       const { device, domain, page, iova, pa } = scene(rig, { prot: RW | PROT.NOEXEC, name: 'pasid' });
@@ -52,8 +52,13 @@ export const permission = casesOf('permission', [
       device.reads(iova + page, open, {}, 'execute');
     },
     without(rig) {
-      const { device, iova, pa } = scene(rig, { prot: RW | PROT.NOEXEC });
+      const { device, domain, page, iova, pa } = scene(rig, { prot: RW | PROT.NOEXEC });
+      const open = rig.ram.take(page, page);
+      domain.map(iova + page, open, page, RO);
       device.reaches(iova, pa);
+      device.reads(iova, pa, {}, 'execute');
+      device.reads(iova + page, open, {}, 'execute');
+      device.refused('execute', iova + page * 2n, { reason: 'not-present' });
     },
   },
   {

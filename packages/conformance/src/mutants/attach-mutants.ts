@@ -1,4 +1,12 @@
-import { type Mutant, mutateDomains, mutateDriver } from './mutant.ts';
+import {
+  type DriverPorts,
+  type IommuDriver,
+  isIommuError,
+  type MmioRegion,
+  type PhysicalMemory,
+  type VendorPlugin,
+} from '@iommukit/core';
+import { type Mutant, mutateDomains, mutateDriver, mutateDriverPorts } from './mutant.ts';
 
 /** Drivers that leave devices where they should not be. */
 export const attachMutants: readonly Mutant[] = [
@@ -78,4 +86,78 @@ export const attachMutants: readonly Mutant[] = [
     needs: ['pasid'],
     mutate: (plugin) => mutateDriver(plugin, (driver) => void (driver.blocked.attachPasid = () => {})),
   },
+  {
+    id: 'driver/takes-any-device',
+    breaks: 'a device of another unit is attached without a word',
+    by: 'attach/other-unit',
+    mutate: (plugin) =>
+      mutateDomains(plugin, (domain) => {
+        const attach = domain.attach.bind(domain);
+        domain.attach = (device, old) => {
+          try {
+            attach(device, old);
+          } catch (error) {
+            if (!isIommuError(error) || error.errno !== 'EINVAL') throw error;
+          }
+        };
+      }),
+  },
+  {
+    id: 'driver/no-way-back',
+    breaks: 'what an attach wrote stays when the unit does not answer',
+    by: 'failure/dead-unit-attach',
+    mutate: withoutWayBack,
+  },
+  {
+    id: 'driver/trusts-its-predecessor',
+    breaks: 'a unit that somebody left running is used as it stands',
+    by: 'lifecycle/left-running',
+    mutate: (plugin) => {
+      const known = new Map<DriverPorts, IommuDriver>();
+      return {
+        ...plugin,
+        createDriver(ports, unit) {
+          const running = known.get(ports);
+          const driver = running ?? plugin.createDriver(ports, unit);
+          if (running) running.probe = () => {};
+          known.set(ports, driver);
+          return driver;
+        },
+      };
+    },
+  },
 ];
+
+/** More turns of a polling loop than a unit needs that answers at all. */
+const PATIENCE = 5000;
+
+/** Memory that a driver writes after it has polled long in one attach does not change. */
+function withoutWayBack(plugin: VendorPlugin): VendorPlugin {
+  let turns = 0;
+  const stuck = mutateDriverPorts(plugin, (ports) => {
+    const memory = Object.create(ports.memory) as PhysicalMemory;
+    memory.write32 = (...args) => turns > PATIENCE || ports.memory.write32(...args);
+    memory.write64 = (...args) => turns > PATIENCE || ports.memory.write64(...args);
+    const mmio = Object.create(ports.mmio) as MmioRegion;
+    mmio.read32 = (offset) => {
+      turns++;
+      return ports.mmio.read32(offset);
+    };
+    const relax = () => {
+      turns++;
+      ports.time.relax();
+    };
+    return { ...ports, mmio, memory, time: { relax } };
+  });
+  return mutateDomains(stuck, (domain) => {
+    const attach = domain.attach.bind(domain);
+    domain.attach = (device, old) => {
+      turns = 0;
+      try {
+        attach(device, old);
+      } finally {
+        turns = 0;
+      }
+    };
+  });
+}

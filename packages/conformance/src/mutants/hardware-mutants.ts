@@ -147,6 +147,47 @@ export const hardwareMutants: readonly Mutant[] = [
         if (answer.outcome === OUTCOME.BYPASS) answer.paHi = 0;
       }),
   },
+  {
+    id: 'hardware/fetches-refused',
+    breaks: 'instruction fetches are refused though no mapping can say so',
+    by: 'permission/no-execute',
+    unless: ['execute-permission'],
+    mutate: (plugin) =>
+      mutateTranslate(plugin, () => (request, answer, honest) => {
+        honest(request, answer);
+        if (request.access !== ACCESS.EXECUTE || answer.outcome === OUTCOME.FAULT) return;
+        answer.outcome = OUTCOME.FAULT;
+        answer.reason = FAULT_REASON.PERMISSION;
+        answer.recordWords = 0;
+      }),
+  },
+  {
+    id: 'hardware/stale-record',
+    breaks: 'an answer keeps the length of an earlier record when there is none',
+    by: 'fault/log-full',
+    mutate: (plugin) =>
+      mutateTranslate(plugin, () => {
+        let words = 0;
+        return (request, answer, honest) => {
+          honest(request, answer);
+          if (answer.outcome !== OUTCOME.FAULT) return;
+          words = answer.recordWords || words;
+          answer.recordWords = words;
+        };
+      }),
+  },
+  {
+    id: 'hardware/record-length-left-alone',
+    breaks: 'an answer without a record says nothing of its length',
+    by: 'fault/record-or-none',
+    unless: ['reports-blocked'],
+    mutate: (plugin) =>
+      mutateTranslate(plugin, () => (request, answer, honest) => {
+        const { recordWords } = answer;
+        honest(request, answer);
+        if (answer.recordWords === 0) answer.recordWords = recordWords;
+      }),
+  },
 ];
 
 function passThrough({ iovaHi, iovaLo }: DmaRequest, answer: DmaAnswer): void {

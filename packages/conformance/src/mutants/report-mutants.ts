@@ -1,5 +1,5 @@
-import type { FaultRecord, IommuDriver, VendorPlugin } from '@iommukit/core';
-import { type Mutant, mutateDomains, mutateDriver } from './mutant.ts';
+import { type FaultRecord, type IommuDriver, OUTCOME, type PagingDomainOps, type VendorPlugin } from '@iommukit/core';
+import { type Mutant, mutateDomains, mutateDriver, mutateTranslate } from './mutant.ts';
 
 const PAGE = 0x1000n;
 
@@ -174,6 +174,29 @@ export const reportMutants: readonly Mutant[] = [
       });
     },
   },
+  {
+    id: 'driver/deaf-after-overflow',
+    breaks: 'what is recorded after the log was full is not reported',
+    by: 'fault/after-overflow',
+    mutate: deafAfterOverflow,
+  },
+  {
+    id: 'driver/reports-before-it-is-done',
+    breaks: 'an unmap is two operations, and faults are told between them',
+    by: 'fault/operation-is-over',
+    unless: ['whole-mappings'],
+    mutate: (plugin) => {
+      const domains: PagingDomainOps[] = [];
+      return mutateDomains(plugin, (domain) => {
+        const sync = domain.syncUnmap.bind(domain);
+        domain.syncUnmap = (gather) => {
+          for (const other of domains) if (other !== domain) other.flushAll();
+          sync(gather);
+        };
+        domains.push(domain);
+      });
+    },
+  },
 ];
 
 function mutateRegions(plugin: VendorPlugin, keeps: (type: string) => boolean): VendorPlugin {
@@ -181,4 +204,18 @@ function mutateRegions(plugin: VendorPlugin, keeps: (type: string) => boolean): 
     const regions = driver.reservedRegions.bind(driver);
     driver.reservedRegions = (device) => regions(device).filter(({ type }) => keeps(type));
   });
+}
+
+/** Counts what the hardware records; from the first refusal it has no room for, nothing recorded later is told. */
+function deafAfterOverflow(plugin: VendorPlugin): VendorPlugin {
+  let recorded = 0;
+  let told = 0;
+  let last = Number.POSITIVE_INFINITY;
+  const counted = mutateTranslate(plugin, () => (request, answer, honest) => {
+    honest(request, answer);
+    if (answer.outcome !== OUTCOME.FAULT || answer.code === -1) return;
+    if (answer.recordWords > 0) recorded++;
+    else last = Math.min(last, recorded);
+  });
+  return mutateFaults(counted, (fault) => (told++ < last ? [fault] : []));
 }

@@ -228,4 +228,10 @@ export const toyDriverMutants: readonly Mutant[] = [
     by: 'fault/outside-operations',
     mutate: (toy) => inDriver(toy, ({ gate }) => void (gate.run = (operation) => operation())),
   },
+  {
+    id: 'toy/reports-at-once',
+    breaks: 'a fault is reported when its interrupt comes, in the middle of whatever is under way',
+    by: 'fault/operation-is-over',
+    mutate: (toy) => inDriver(toy, ({ gate }) => void (gate.run = (operation) => operation())),
+  },
 ];

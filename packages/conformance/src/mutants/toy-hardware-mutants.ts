@@ -1,4 +1,5 @@
 import type { VendorPlugin } from '@iommukit/core';
+import { EVENT_ENTRIES } from '../toy/format/registers.ts';
 import type { ToyHardware } from '../toy/hardware/hardware.ts';
 import { type Mutant, mutateHardware } from './mutant.ts';
 
@@ -181,6 +182,45 @@ export const toyHardwareMutants: readonly Mutant[] = [
           if (pasid === 0) return find(device, pasid);
           if (!first.has(pasid)) first.set(pasid, device);
           return find(first.get(pasid)!, pasid);
+        };
+      }),
+  },
+  {
+    id: 'toy/full-ring-overwritten',
+    breaks: 'events that find the ring full are written over the oldest',
+    by: 'fault/log-full',
+    mutate: (toy) =>
+      inHardware(toy, ({ events }) => {
+        const write = events.write.bind(events);
+        events.write = (hi, lo, _head, tail, record) => write(hi, lo, -1, tail, record);
+      }),
+  },
+  {
+    id: 'toy/newest-kept',
+    breaks: 'an event that finds the ring full takes the place of the one before it',
+    by: 'fault/log-full',
+    mutate: (toy) =>
+      inHardware(toy, ({ events }) => {
+        const write = events.write.bind(events);
+        events.write = (hi, lo, head, tail, record) => {
+          const next = write(hi, lo, head, tail, record);
+          if (next < 0) write(hi, lo, -1, (tail + EVENT_ENTRIES - 1) % EVENT_ENTRIES, record);
+          return next;
+        };
+      }),
+  },
+  {
+    id: 'toy/lost-for-ever',
+    breaks: 'after an overflow the unit records nothing any more',
+    by: 'fault/after-overflow',
+    mutate: (toy) =>
+      inHardware(toy, ({ events }) => {
+        const write = events.write.bind(events);
+        let lost = false;
+        events.write = (...args) => {
+          const next = lost ? -1 : write(...args);
+          lost ||= next < 0;
+          return next;
         };
       }),
   },

@@ -19,7 +19,7 @@ export const CAPABILITIES = [
   'enforce-cache-coherency',
   /** A mapping without READ refuses reads. */
   'write-only-mapping',
-  /** A mapping with NOEXEC refuses instruction fetches; without it they pass. */
+  /** A mapping with NOEXEC refuses instruction fetches. Without this capability a fetch is a read, and NOEXEC ignored. */
   'execute-permission',
   /** More than one page size is mapped by the hardware. */
   'large-pages',

@@ -5,8 +5,9 @@ import type { Gather, Geometry, InvalidationResult, NativeData, NativeInvalidati
 export interface AttachOps {
   /**
    * Points the device's own requests at this domain, whatever they point at now. EINVAL = this domain does not fit
-   * this device, another might (quiet, nothing changed); ENOMEM, ENOSPC, EBUSY. On any error the old domain stays
-   * in force.
+   * this device, another might (quiet, nothing changed), as a paging domain never fits a device of another unit; ENOMEM,
+   * ENOSPC, EBUSY; ETIMEDOUT. On any error the old domain stays in force: what was written is put back, and a unit that
+   * answers late ends there.
    */
   attach(device: DeviceHandle, old: DomainOps): void;
   /** The same for one PASID (≥ 1). Absent: EOPNOTSUPP. The blocked domain's must not fail. */

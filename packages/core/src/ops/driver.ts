@@ -35,7 +35,8 @@ export interface IommuDriver {
   readonly identity: StaticDomainOps;
   readonly blocked: StaticDomainOps;
 
-  /** Finds out what the hardware is and brings it up, DMA of every device refused or as the architecture forces it.
+  /** Finds out what the hardware is and brings it up, DMA of every device refused or as the architecture forces it. A unit
+   *  that somebody left running (firmware, a kernel before this one) is taken over: when this returns all DMA is refused.
    *  Throws ENODEV (not mine, or unusable), ETIMEDOUT. */
   probe(): void;
   /** Takes the unit down: translation off, memory given back. Every device was released before. */
@@ -73,6 +74,7 @@ export interface IommuDriver {
    *  PASID table. */
   readonly userPasidTable?: boolean;
 
-  /** Delivers the faults the unit reports, in the unit's order. One subscriber; called outside any operation. */
+  /** Delivers the faults the unit reports, in the unit's order. One subscriber; called outside any operation: what comes
+   *  in during one is told when its effect is in force. After the log overflowed the unit records again. */
   onFault(listener: ((fault: FaultRecord) => void) | null): void;
 }

@@ -32,7 +32,10 @@ export const PERMISSION = { READ: 1, WRITE: 2, EXECUTE: 4 } as const;
 /** Longest native fault record of any vendor, in 32-bit words. */
 const RECORD_WORDS = 16;
 
-/** The unit's answer to one request. Reused like {@link DmaRequest}; fields that do not apply to the outcome are stale. */
+/**
+ * The unit's answer to one request. Reused like {@link DmaRequest}; fields that do not apply to the outcome are stale. Every
+ * refusal sets {@link reason}, {@link code} and {@link recordWords}.
+ */
 export class DmaAnswer {
   outcome: Outcome = OUTCOME.FAULT;
   paHi = 0;
@@ -47,6 +50,6 @@ export class DmaAnswer {
   code = -1;
   /** The native record as the unit made it; only the first {@link recordWords} words count. */
   readonly record = new Uint32Array(RECORD_WORDS);
-  /** 0 when the unit recorded nothing: suppressed, merged, dropped. */
+  /** 0 when the unit recorded nothing: suppressed, merged, dropped (a full log loses what comes, not what it has). */
   recordWords = 0;
 }

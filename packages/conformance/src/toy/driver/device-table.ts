@@ -9,6 +9,8 @@ export const TABLE_BYTES = 8 * 2 ** TABLE_LG2;
 
 /** A device behind this driver: all its requester ids share one page of slots. */
 export interface ToyDevice extends DeviceHandle {
+  /** The table of its unit. */
+  readonly table: DeviceTable;
   readonly slots: number;
 }
 
@@ -30,7 +32,8 @@ export class DeviceTable {
   add(description: DeviceDescription, maxPasids: number): ToyDevice {
     const fits = description.requesterIds.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** TABLE_LG2);
     ensure(fits, 'EINVAL', `requester ids end at ${2 ** TABLE_LG2 - 1}`);
-    const device = {
+    const device: ToyDevice = {
+      table: this,
       description,
       maxPasids: Math.min(maxPasids, SLOT_COUNT),
       slots: this.#pages.alloc(8 * SLOT_COUNT),
@@ -44,11 +47,20 @@ export class DeviceTable {
     this.#pages.free(device.slots);
   }
 
-  /** Points a slot at a context, or at none: one 64-bit write, so that the unit sees the old or the new. */
+  /**
+   * Points a slot at a context, or at none: one 64-bit write, so that the unit sees the old or the new. When the unit does
+   * not follow, the slot is what it was.
+   */
   setSlot(device: ToyDevice, pasid: number, context: number | null): void {
-    const word = context === null ? SLOT.encode() : SLOT.encode({ V: true, CONTEXT: BigInt(context) });
-    write64(this.#memory, device.slots + pasid * 8, word);
-    for (const id of device.description.requesterIds) this.#commands.invalidateSlot(id, pasid);
+    const at = device.slots + pasid * 8;
+    const before = read64(this.#memory, at);
+    write64(this.#memory, at, context === null ? SLOT.encode() : SLOT.encode({ V: true, CONTEXT: BigInt(context) }));
+    try {
+      for (const id of device.description.requesterIds) this.#commands.invalidateSlot(id, pasid);
+    } catch (error) {
+      write64(this.#memory, at, before);
+      throw error;
+    }
   }
 
   #point(device: ToyDevice, entry: Words): void {
@@ -63,4 +75,10 @@ export class DeviceTable {
 export function write64(memory: PhysicalMemory, pa: number, words: Words, at = 0): void {
   const address = BigInt(pa);
   memory.write64(hiOf(address), loOf(address), words[at + 1]! | 0, words[at]! | 0);
+}
+
+function read64(memory: PhysicalMemory, pa: number): Words {
+  const address = BigInt(pa);
+  ensure(memory.read64(hiOf(address), loOf(address)), 'EIO', "a device's slots do not answer");
+  return Uint32Array.of(memory.lo, memory.hi);
 }

@@ -142,6 +142,8 @@ export class ToyDriver implements IommuDriver {
 
   #bringUp(features: ToyFeatures): void {
     const { mmio, memory } = this.#ports;
+    // Somebody may have left it running, on tables of their own.
+    this.#enable(false);
     const [table, commandRing, eventRing] = [
       this.#alloc(TABLE_BYTES),
       this.#alloc(RING_BYTES),

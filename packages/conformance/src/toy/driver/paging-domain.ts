@@ -57,8 +57,9 @@ export class ToyPagingDomain implements PagingDomainOps {
     this.attachPasid(device, 0);
   }
 
-  /** EINVAL: the domain holds DMA to coherency and the device cannot be held. */
+  /** EINVAL: a device of another unit; the domain holds DMA to coherency and the device cannot be held. */
   attachPasid(device: DeviceHandle, pasid: number): void {
+    ensure((device as ToyDevice).table === this.unit.devices, 'EINVAL', 'the device sits behind another unit');
     ensure(!this.#snoop || device.description.coherent, 'EINVAL', 'the device is not cache-coherent');
     this.unit.gate.run(() => {
       this.unit.devices.setSlot(device as ToyDevice, pasid, this.#context.pa);
