@@ -18,6 +18,7 @@ export const mappingMutants: readonly Mutant[] = [
     breaks: 'an unmap of many pages invalidates the first',
     by: 'unmap/range-512',
     unless: ['whole-mappings'],
+    narrows: true,
     mutate: (plugin) =>
       mutateDomains(plugin, (domain) => {
         const sync = domain.syncUnmap.bind(domain);

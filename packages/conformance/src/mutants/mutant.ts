@@ -21,6 +21,11 @@ export interface Mutant {
   readonly needs?: readonly Capability[];
   /** Vendors with one of these never use the broken part either. */
   readonly unless?: readonly Capability[];
+  /**
+   * It only makes what the unit is told smaller or narrower, so a vendor that can tell it no less is none the worse: where
+   * neither registers, memory nor answers differ, the mutant does not apply.
+   */
+  readonly narrows?: boolean;
   mutate(plugin: VendorPlugin): VendorPlugin;
 }
 
