@@ -32,7 +32,7 @@ class VtdDumpReader implements DumpReader {
       hostAddressBits: options.hostAddressBits,
     });
     this.hardware.wake(frame);
-    this.hardware.unit.answerQueries();
+    this.hardware.answerQueries();
   }
 
   *devices(): Generator<{ readonly device: number; readonly pasid: number | null }> {

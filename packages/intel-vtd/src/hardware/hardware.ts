@@ -56,6 +56,7 @@ export class VtdHardware implements HardwareModel {
   private readonly config: VtdHardwareConfig;
   private onlooker: HardwareProbe | null = null;
   private woken = false;
+  private queriesOnly = false;
 
   constructor(ports: HardwarePorts, config: VtdHardwareConfig) {
     this.ports = ports;
@@ -95,6 +96,12 @@ export class VtdHardware implements HardwareModel {
     this.woken = true;
   }
 
+  /** From now on, waking included, the model serves a dump's reader: see {@link VtdUnit.answerQueries}. */
+  answerQueries(): void {
+    this.queriesOnly = true;
+    this.unit.answerQueries();
+  }
+
   dropCaches(): void {
     this.unit.caches.clear();
   }
@@ -104,6 +111,7 @@ export class VtdHardware implements HardwareModel {
     this.unit?.reset();
     const unit = new VtdUnit(this.ports, new Features(version, cap, ecap, this.config.hostAddressBits));
     unit.state.probe = this.onlooker;
+    if (this.queriesOnly) unit.answerQueries();
     unit.reset();
     return unit;
   }

@@ -109,4 +109,29 @@ describe('address spaces of a dump', () => {
       expect([answer.code, answer.recordWords]).toEqual([6, 4]);
     }
   });
+
+  test('woken again, a dump still answers from its tables alone: the interrupt range, and a record each time', () => {
+    const rig = legacyRig('legacy-4level');
+    rig.map(rig.table, 4, 0xfee0_0000n, 0x5000_0003n, 3n);
+    rig.put(rig.context, rig.table | 1n, 0x102n);
+    rig.enable(rig.root);
+    const reader = open(rig);
+    const { words } = rig.hardware.unit.registers;
+    const ask = (iovaLo: number): unknown[] => {
+      const answer = new DmaAnswer();
+      reader.hardware.translate(
+        Object.assign(new DmaRequest(), { device: 0x10, iovaHi: 0, iovaLo, access: 0 }),
+        answer,
+      );
+      return [answer.outcome, answer.code, answer.recordWords];
+    };
+    const asked = [0xfee0_0000 | 0, 0xfee0_1000 | 0, 0xfee0_1000 | 0].map(ask);
+    expect(asked).toEqual([
+      [OUTCOME.TRANSLATED, expect.anything(), 0],
+      [OUTCOME.FAULT, 6, 4],
+      [OUTCOME.FAULT, 6, 4],
+    ]);
+    reader.hardware.wake(new Uint8Array(words.buffer.slice(0, 0x230)));
+    expect([0xfee0_0000 | 0, 0xfee0_1000 | 0, 0xfee0_1000 | 0].map(ask)).toEqual(asked);
+  });
 });
