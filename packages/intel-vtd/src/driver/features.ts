@@ -25,6 +25,8 @@ export interface Features {
   /** Second-stage accessed/dirty flags (needs a snooped walk). */
   readonly dirty: boolean;
   readonly deviceTlb: boolean;
+  /** AW of the deepest second-stage table the unit walks; 0 without any. */
+  readonly widestAw: number;
   /** Number of domain-ids, 2^(4 + 2 ND). */
   readonly domainIds: number;
 }
@@ -63,6 +65,7 @@ function derive(capWord: bigint, ecapWord: bigint, majorVersion: number, hostAdd
     pasidBits: scalable && ecap.PASID ? Math.min(ecap.PSS + 1, 20) : 0,
     dirty: scalable && secondStage && ecap.SSADS && ecap.SMPWCS,
     deviceTlb: ecap.QI && ecap.DT,
+    widestAw: (tableLevels(cap.SAGAW).at(-1) ?? 2) - 2,
     domainIds: 2 ** (4 + 2 * cap.ND),
   };
 }

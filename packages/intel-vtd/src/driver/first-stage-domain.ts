@@ -31,9 +31,11 @@ export class FirstStageDomain extends VtdPagingDomain<FirstStageFormat> {
     throw new IommuError('EINVAL', 'first-stage tables need scalable mode');
   }
 
+  /** AW is ignored for a first stage (VT-d 9.6). Kernels write it, and QEMU bounds input addresses by it. */
   pasidEntry(did: number): Words {
     return PASID_ENTRY.encode({
       P: true,
+      AW: this.unit.features.widestAw,
       PGTT: PGTT.FIRST_STAGE,
       DID: did,
       PWSNP: this.unit.features.ecap.SMPWCS,

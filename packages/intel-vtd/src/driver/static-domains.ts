@@ -3,7 +3,6 @@ import { CONTEXT_ENTRY, PASID_ENTRY, PGTT, TT } from '../format/index.ts';
 import { Attachable } from './attach.ts';
 import type { VtdDevice } from './device.ts';
 import { DID_PASS_THROUGH } from './domain-ids.ts';
-import { tableLevels } from './features.ts';
 import type { Translation } from './translation.ts';
 
 /** Nothing is present; requests fault with the not-present reason of the first missing entry, and are reported. */
@@ -29,16 +28,22 @@ const PASS_THROUGH: Translation = {
   },
   acquireDid: () => DID_PASS_THROUGH,
   releaseDid: () => {},
-  /** AW must name the largest width although nothing is walked (VT-d 9.3). */
+  /** AW must name the largest width although nothing is walked (VT-d 9.3); a PASID entry may (9.6), and kernels do it. */
   contextEntry: (did, { unit }) =>
     CONTEXT_ENTRY.encode({
       P: true,
       TT: TT.PASS_THROUGH,
-      AW: tableLevels(unit.features.cap.SAGAW).at(-1)! - 2,
+      AW: unit.features.widestAw,
       DID: did,
     }),
   pasidEntry: (did, { unit }) =>
-    PASID_ENTRY.encode({ P: true, PGTT: PGTT.PASS_THROUGH, DID: did, PWSNP: unit.features.ecap.SMPWCS }),
+    PASID_ENTRY.encode({
+      P: true,
+      AW: unit.features.widestAw,
+      PGTT: PGTT.PASS_THROUGH,
+      DID: did,
+      PWSNP: unit.features.ecap.SMPWCS,
+    }),
   attached: () => {},
   detached: () => {},
 };

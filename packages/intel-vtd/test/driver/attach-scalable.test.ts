@@ -64,14 +64,14 @@ describe('scalable-mode context entries', () => {
 });
 
 describe('PASID entries', () => {
-  it('first stage: P, PGTT=001; domain-id; table pointer', () => {
+  it('first stage: P, AW=2, PGTT=001; domain-id; table pointer', () => {
     const rig = upRig(FIRST_STAGE);
     const handle = rig.driver.probeDevice(device([0x10]));
     const domain = rig.driver.allocPaging(handle, 0, null);
     domain.attach(handle, rig.driver.blocked);
     const [qw0, qw1, qw2] = pasidEntry(rig, 0x10, 0);
-    // The capture has 0x49, 0x2: a kernel writes AW although first stage ignores it (and the field is reserved without SSTS).
-    expect([qw0, qw1, low(qw2!)]).toEqual(['41', '2', '0']);
+    // As in the capture: kernels write AW although a first stage ignores it, and QEMU does not ignore it.
+    expect([qw0, qw1, low(qw2!)]).toEqual(['49', '2', '0']);
     expect(domain.geometry.last).toBe(0x7fff_ffff_ffffn);
     expect(rig.descriptors()).toEqual([]);
   });
@@ -82,7 +82,7 @@ describe('PASID entries', () => {
     const domain = rig.driver.allocPaging(handle, 0, null);
     domain.attach(handle, rig.driver.blocked);
     const [qw0, qw1, qw2] = pasidEntry(rig, 0x10, 0);
-    expect([qw0, qw1, low(qw2!)]).toEqual(['41', '800002', '4']);
+    expect([qw0, qw1, low(qw2!)]).toEqual(['4d', '800002', '4']);
     expect(domain.geometry.last).toBe((1n << 56n) - 1n);
     expect(domain.pageSizes).toBe(0x4020_1000n);
   });
@@ -96,13 +96,13 @@ describe('PASID entries', () => {
     expect([low(qw0!), qw1, qw2]).toEqual(['8d', '800002', '0']);
   });
 
-  it('pass-through: PGTT=100, domain-id 1', () => {
+  it('pass-through: AW=3 (5 levels), PGTT=100, domain-id 1', () => {
     const rig = upRig(FULL);
     const handle = rig.driver.probeDevice(device([0x10], { pasidBits: 20 }));
     rig.driver.identity.attach(handle, rig.driver.blocked);
     rig.driver.identity.attachPasid!(handle, 5, rig.driver.blocked);
-    expect(pasidEntry(rig, 0x10, 0)).toEqual(['101', '800001', '0']);
-    expect(pasidEntry(rig, 0x10, 5)).toEqual(['101', '800001', '0']);
+    expect(pasidEntry(rig, 0x10, 0)).toEqual(['10d', '800001', '0']);
+    expect(pasidEntry(rig, 0x10, 5)).toEqual(['10d', '800001', '0']);
   });
 
   it('removal of a first-stage entry: PC and PIOTLB by PASID under the old domain-id, then the entry is zero', () => {
