@@ -1,9 +1,16 @@
 import { hiOf, loOf, toBig } from '@iommukit/bits';
-import type { DumpMapping, DumpReader, PhysicalMemory, QueueEntry } from '@iommukit/core';
+import {
+  ACCESS,
+  type Access,
+  type DumpMapping,
+  type DumpReader,
+  type PhysicalMemory,
+  type QueueEntry,
+} from '@iommukit/core';
 import { EVENT } from '../format/events.ts';
 import type { ContextConfig, Half } from '../hardware/context-config.ts';
 import type { SmmuHardware } from '../hardware/hardware.ts';
-import { stage1Rights, stage2Rights } from '../hardware/permission.ts';
+import { STAGE1_ALL, STAGE2_ALL, stage1Need, stage1Rights, stage2Need, stage2Rights } from '../hardware/permission.ts';
 import type { StreamConfig } from '../hardware/stream-config.ts';
 import { type Leaf, LeafReader, type TableShape } from './leaves.ts';
 import { RING_NAMES, ringEntries } from './rings.ts';
@@ -13,7 +20,10 @@ interface Device {
   readonly pasid: number | null;
 }
 
-const DATA = 3;
+const READ = 1;
+const WRITE = 2;
+/** STE.PRIVCFG = privileged, STE.INSTCFG = instruction. */
+const OVERRIDE_ON = 3;
 const STES_PER_PAGE = 64;
 const CDS_PER_PAGE = 64;
 
@@ -38,6 +48,8 @@ export class SmmuDump implements DumpReader {
   *devices(): Iterable<Device> {
     if (!this.hardware.unit.enabled) return;
     for (const sid of this.#streamIds()) {
+      // What stage 2 of one stream says of its tables is not what another's says, even under the same VMID.
+      this.hardware.dropTranslations();
       const stream = this.hardware.streams.find(sid);
       if (stream !== null && (stream.stage1 || stream.stage2)) yield* this.#substreams(stream);
     }
@@ -45,6 +57,7 @@ export class SmmuDump implements DumpReader {
 
   *mappings(device: number, pasid: number | null): Iterable<DumpMapping> {
     if (!this.hardware.unit.enabled) return;
+    this.hardware.dropTranslations();
     const stream = this.hardware.streams.find(device);
     const way = stream === null ? null : this.#way(stream, pasid);
     if (stream === null || way === null) return;
@@ -107,7 +120,12 @@ export class SmmuDump implements DumpReader {
   *#stage2(stream: StreamConfig): Iterable<DumpMapping> {
     const last = (1n << BigInt(stream.s2InputBits)) - 1n;
     for (const leaf of this.#stage2Leaves(stream, 0n, last))
-      yield mapping(leaf.input, leaf.output, leaf.sizeLg2, this.#stage2Data(stream, leaf));
+      yield mapping(
+        leaf.input,
+        leaf.output,
+        leaf.sizeLg2,
+        dataRights(stream, this.#stage2Rights(stream, leaf) | STAGE1_ALL),
+      );
   }
 
   *#stage1(stream: StreamConfig, context: ContextConfig): Iterable<DumpMapping> {
@@ -122,9 +140,10 @@ export class SmmuDump implements DumpReader {
   }
 
   *#stage1Leaf(s: StreamConfig, context: ContextConfig, half: Half, leaf: Leaf, base: bigint): Iterable<DumpMapping> {
-    const rights = half.e0pd ? 0 : stage1Rights(leaf.lo, leaf.hi, half.had ? 0 : leaf.above, context.control) & DATA;
+    const hidden = half.e0pd && s.privCfg !== OVERRIDE_ON;
+    const rights = hidden ? 0 : stage1Rights(leaf.lo, leaf.hi, half.had ? 0 : leaf.above, context.control);
     if (!s.stage2) {
-      yield mapping(base + leaf.input, leaf.output, leaf.sizeLg2, rights);
+      yield mapping(base + leaf.input, leaf.output, leaf.sizeLg2, dataRights(s, rights | STAGE2_ALL));
       return;
     }
     const size = 1n << BigInt(leaf.sizeLg2);
@@ -132,7 +151,12 @@ export class SmmuDump implements DumpReader {
       const lg2 = Math.min(leaf.sizeLg2, piece.sizeLg2);
       const ipa = piece.input > leaf.output ? piece.input : leaf.output;
       const iova = base + leaf.input + (ipa - leaf.output);
-      yield mapping(iova, piece.output + (ipa - piece.input), lg2, rights & this.#stage2Data(s, piece));
+      yield mapping(
+        iova,
+        piece.output + (ipa - piece.input),
+        lg2,
+        dataRights(s, rights | this.#stage2Rights(s, piece)),
+      );
     }
   }
 
@@ -140,8 +164,8 @@ export class SmmuDump implements DumpReader {
     return this.#tables.leaves(this.#shape2(stream), first, last, (at) => at);
   }
 
-  #stage2Data(stream: StreamConfig, leaf: Leaf): number {
-    return (stage2Rights(leaf.lo, leaf.hi, this.hardware.unit.features.xnx, stream.s2Dirty) >>> 6) & DATA;
+  #stage2Rights(stream: StreamConfig, leaf: Leaf): number {
+    return stage2Rights(leaf.lo, leaf.hi, this.hardware.unit.features.xnx, stream.s2Dirty);
   }
 
   /** A stage-1 table's address in physical memory. */
@@ -170,6 +194,15 @@ export class SmmuDump implements DumpReader {
       affd: stream.s2Affd,
     };
   }
+}
+
+/** What a plain read and a plain write of this stream may do, as its PRIVCFG and INSTCFG make them. */
+function dataRights(stream: StreamConfig, rights: number): number {
+  const privileged = stream.privCfg === OVERRIDE_ON;
+  const read = stream.instCfg === OVERRIDE_ON ? ACCESS.EXECUTE : ACCESS.READ;
+  const allowed = (access: Access) =>
+    (rights & stage1Need(access, privileged)) !== 0 && (rights & stage2Need(access, privileged)) !== 0;
+  return (allowed(read) ? READ : 0) | (allowed(ACCESS.WRITE) ? WRITE : 0);
 }
 
 function mapping(iova: bigint, pa: bigint, sizeLg2: number, permissions: number): DumpMapping {

@@ -115,9 +115,14 @@ export class SmmuHardware implements HardwareModel {
   }
 
   dropCaches(): void {
+    this.dropTranslations();
+    this.config.clear();
+  }
+
+  /** The configuration caches stay: for a reader that goes through one stream after the other. */
+  dropTranslations(): void {
     this.cache.clear();
     this.tables.clear();
-    this.config.clear();
   }
 
   /** Cold caches, and everything that is derived from registers derived anew. */

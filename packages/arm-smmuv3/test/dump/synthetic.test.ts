@@ -136,6 +136,45 @@ describe('mappings', () => {
       });
   });
 
+  test('rights are those of the stream: privileged by PRIVCFG, reads that are fetches by INSTCFG', () => {
+    const board = SmmuBoard.running();
+    board.cd(CDS, S1_CD);
+    const UXN = 1n << 54n;
+    board.map(S1_ROOT, WALK_4K[3], 0x1000n, 0xa000n | (S1_PAGE & ~0x40n) | UXN);
+    board.map(S1_ROOT, WALK_4K[3], 0x2000n, 0xb000n | S1_PAGE | UXN);
+    const rights = (ste: object): unknown[] => {
+      board.ste(1, { ...S1_STE, ...ste });
+      return list(dumpOf(board), 1).map(([, , , permissions]) => permissions);
+    };
+    expect(rights({})).toEqual([0, 3]);
+    expect(rights({ PRIVCFG: 3 })).toEqual([3, 3]);
+    expect(rights({ INSTCFG: 3 })).toEqual([0, 2]);
+  });
+
+  test('two guests under one VMID by mistake: each is read through its own stage 2', () => {
+    const board = SmmuBoard.running();
+    const other = S2_ROOT + 0x40_0000n;
+    board.ste(1, NESTED_STE);
+    board.ste(2, { ...NESTED_STE, S2TTB: other });
+    board.cd(CDS, S1_CD);
+    board.map(S1_ROOT, WALK_4K[3], 0x1000n, 0x9000_5000n | S1_PAGE);
+    for (const [root, pa] of [
+      [S2_ROOT, 0x11_1000n],
+      [other, 0x22_2000n],
+    ] as const) {
+      for (const ipa of [S1_ROOT, CDS, 0x1000_0000n, 0x1020_0000n, 0x1040_0000n])
+        board.map(root, WALK_4K[2], ipa, ipa | BLOCK(S2_PAGE));
+      board.map(root, WALK_4K[3], 0x9000_5000n, pa | S2_PAGE);
+    }
+    // The second guest's stage 2 does not hold its stage-1 root: nothing is mapped, whatever the first one's says.
+    board.map(other, WALK_4K[2], S1_ROOT, 0n);
+    const dump = dumpOf(board);
+    expect([...dump.devices()].map(({ device }) => list(dump, device))).toEqual([
+      [[0x1000n, 0x11_1000n, 0x1000n, 3]],
+      [],
+    ]);
+  });
+
   test('tables that cannot be read are passed over', () => {
     const board = SmmuBoard.running();
     board.ste(1, S2_STE);
