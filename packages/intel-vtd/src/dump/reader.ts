@@ -11,6 +11,7 @@ import type {
 import { VtdHardware } from '../hardware/hardware.ts';
 import { MODE } from '../hardware/state.ts';
 import { type Directory, LegacyDirectory, ScalableDirectory } from './directory.ts';
+import { Legality } from './legality.ts';
 import { invalidationRing } from './ring.ts';
 import { spaceMappings } from './spaces.ts';
 
@@ -36,13 +37,17 @@ class VtdDumpReader implements DumpReader {
   }
 
   *devices(): Generator<{ readonly device: number; readonly pasid: number | null }> {
-    for (const { device, pasid } of this.#directory()?.places() ?? []) yield { device, pasid };
+    const legality = new Legality(this.hardware.unit);
+    for (const { device, pasid } of this.#directory()?.places() ?? [])
+      if (legality.reachesTables(device, pasid)) yield { device, pasid };
   }
 
   mappings(device: number, pasid: number | null): Iterable<DumpMapping> {
     const { features, ssirwe } = this.hardware.unit.state;
     const place = this.#directory()?.find(device, pasid);
-    return place ? spaceMappings(this.#memory, features, place.space, ssirwe) : [];
+    return place && this.#legality.reachesTables(device, pasid)
+      ? spaceMappings(this.#memory, features, place.space, ssirwe)
+      : [];
   }
 
   /** Throws RangeError for a queue that is not there. */

@@ -110,6 +110,37 @@ describe('address spaces of a dump', () => {
     }
   });
 
+  test('what hardware refuses before it reads a table maps nothing: reserved bits, an unsupported width', () => {
+    const rig = legacyRig('legacy-4level');
+    rig.map(rig.table, 4, 0x1000n, 0x5000_0003n, 3n);
+    rig.enable(rig.root);
+    const listed = (): number => [...open(rig).devices()].length + [...open(rig).mappings(0x10, null)].length;
+    expect(listed()).toBe(2);
+    for (const [qw0, qw1] of [
+      [rig.table | 1n | (1n << 5n), 0x502n],
+      [rig.table | 1n, 0x502n | (1n << 40n)],
+      [rig.table | 1n, 0x503n],
+    ] as const) {
+      rig.put(rig.context, qw0, qw1);
+      expect([listed(), rig.ask(0x1000n).outcome]).toEqual([0, 'fault']);
+      rig.hardware.dropCaches();
+    }
+    rig.put(rig.context, rig.table | 1n, 0x502n);
+    rig.put(rig.root + 8n, 1n);
+    expect(listed()).toBe(0);
+  });
+
+  test('scalable mode: a reserved bit of the PASID entry, and PASIDs past ECAP.PSS', () => {
+    const rig = scalableRig('scalable-ss');
+    rig.map(rig.pasids + 0x10_0000n, 4, 0x1000n, 0x5000_0003n, 3n);
+    rig.put(rig.entry(0), (rig.pasids + 0x10_0000n) | 0x89n, 7n);
+    rig.enable(rig.root, 1);
+    expect([...open(rig).mappings(0x10, null)].length).toBe(1);
+    rig.put(rig.entry(0), (rig.pasids + 0x10_0000n) | 0xa9n, 7n);
+    expect([...open(rig).devices()]).toEqual([]);
+    expect([...open(rig).mappings(0x10, null)]).toEqual([]);
+  });
+
   test('woken again, a dump still answers from its tables alone: the interrupt range, and a record each time', () => {
     const rig = legacyRig('legacy-4level');
     rig.map(rig.table, 4, 0xfee0_0000n, 0x5000_0003n, 3n);
