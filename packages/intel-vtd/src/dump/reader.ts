@@ -45,9 +45,8 @@ class VtdDumpReader implements DumpReader {
   mappings(device: number, pasid: number | null): Iterable<DumpMapping> {
     const { features, ssirwe } = this.hardware.unit.state;
     const place = this.#directory()?.find(device, pasid);
-    return place && this.#legality.reachesTables(device, pasid)
-      ? spaceMappings(this.#memory, features, place.space, ssirwe)
-      : [];
+    const reached = place && new Legality(this.hardware.unit).reachesTables(device, pasid);
+    return reached ? spaceMappings(this.#memory, features, place.space, ssirwe) : [];
   }
 
   /** Throws RangeError for a queue that is not there. */
