@@ -1,0 +1,14 @@
+export * as abi from './abi.ts';
+export * from './access-file.ts';
+export * from './device.ts';
+export * from './dma-buf-file.ts';
+export * from './driver.ts';
+export * from './iommu.ts';
+export * from './live.ts';
+export * from './nested-domain.ts';
+export * from './paging-domain.ts';
+export * from './pin-counts.ts';
+export * from './stdev.ts';
+export * from './table.ts';
+export * from './test-commands.ts';
+export * from './viommu.ts';
