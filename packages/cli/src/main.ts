@@ -14,6 +14,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<MakeCommand>>> = {
   decode: async () => (await import('./commands/decode.ts')).decodeCommand,
   replay: async () => (await import('./commands/replay.ts')).replayCommand,
   bench: async () => (await import('./commands/bench.ts')).benchCommand,
+  serve: async () => (await import('./commands/serve.ts')).serveCommand,
+  run: async () => (await import('./commands/run.ts')).runCommand,
 };
 
 const DONE = 0;
@@ -48,9 +50,9 @@ async function parse(argv: readonly string[], context: CommandContext): Promise<
 
 function program(makers: readonly MakeCommand[], context: CommandContext): Command {
   const { out, io } = context;
-  const root = new Command('iommukit').description(
-    'IOMMU drivers and hardware models: conformance, dumps, decoding, replay',
-  );
+  const root = new Command('iommukit')
+    .enablePositionalOptions()
+    .description('IOMMU drivers and hardware models: conformance, dumps, decoding, replay');
   for (const make of makers) root.addCommand(make(context));
   for (const command of [root, ...root.commands])
     command
