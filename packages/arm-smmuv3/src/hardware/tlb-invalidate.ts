@@ -1,5 +1,6 @@
 import { type Tags, WORLD, type World } from './tags.ts';
-import { ENTRY, type TranslationCache } from './translation-cache.ts';
+import type { TranslationCache } from './translation-cache.ts';
+import { ENTRY, shapeGranule, shapeLeaf, shapeLevel } from './translation-entry.ts';
 
 /** Addresses in 4 KiB page numbers, exact as doubles up to 2^52. */
 const PAGES_PER_HI = 2 ** 20;
@@ -130,10 +131,11 @@ export class TlbInvalidate {
 }
 
 function matches(words: Int32Array, at: number, range: RangeFilter): boolean {
-  if (range.granuleLg2 !== 0 && words[at + ENTRY.GRANULE] !== range.granuleLg2) return false;
-  if (range.level !== 0 && words[at + ENTRY.LEVEL] !== range.level) return false;
-  const pages = 2 ** (words[at + ENTRY.LEAF_LG2]! - FIRST_SIZE);
-  const page = pageOf(words[at + ENTRY.IN_HI]!, words[at + ENTRY.IN_LO]!);
+  const shape = words[at | ENTRY.OUT_LO]!;
+  if (range.granuleLg2 !== 0 && shapeGranule(shape) !== range.granuleLg2) return false;
+  if (range.level !== 0 && shapeLevel(shape) !== range.level) return false;
+  const pages = 2 ** (shapeLeaf(shape) - FIRST_SIZE);
+  const page = pageOf(words[at | ENTRY.IN_HI]!, words[at | ENTRY.IN_LO]!);
   const base = Math.floor(page / pages) * pages;
   return base <= range.last && base + pages - 1 >= range.first;
 }

@@ -10,7 +10,8 @@ import type { FaultReport } from './fault-report.ts';
 import { answerPermissions, RIGHTS, STAGE2_ALL, stage1Need, stage2Need } from './permission.ts';
 import type { StreamConfig } from './stream-config.ts';
 import type { StreamLookup } from './stream-lookup.ts';
-import { ENTRY, type TranslationCache } from './translation-cache.ts';
+import type { TranslationCache } from './translation-cache.ts';
+import { ADDRESS_HI, ENTRY, FLAGS_SHIFT, leafShape, SIZE_MASK } from './translation-entry.ts';
 import type { UnitState } from './unit.ts';
 import type { WalkFault } from './walk-fault.ts';
 import type { Stage1 } from './walk-stage1.ts';
@@ -24,6 +25,13 @@ const GBPA_ABORT = 1 << GBPA.fields.ABORT.lsb;
 /** STE.PRIVCFG and INSTCFG. */
 const OVERRIDE = { OFF: 2, ON: 3 } as const;
 const NO_PAGE = 64;
+// Imported constants are loaded each time they are used; a module's own are part of the code.
+const { IN_LO, OUT_HI, OUT_LO } = ENTRY;
+const HIGH = FLAGS_SHIFT;
+const ADDRESS = ADDRESS_HI;
+const SIZE = SIZE_MASK;
+const STAGE2_FREE = STAGE2_ALL;
+const NOT_GLOBAL = RIGHTS.NOT_GLOBAL;
 
 export interface Parts {
   readonly unit: UnitState;
@@ -40,6 +48,7 @@ export interface Parts {
 /** The path of one untranslated transaction, in the order of IHI 0070 3.12 and 15. */
 export class Translator {
   private readonly unit: UnitState;
+  private readonly config: ConfigCache;
   private readonly warm: WarmPath;
   private readonly cache: TranslationCache;
   private readonly streams: StreamLookup;
@@ -51,6 +60,7 @@ export class Translator {
 
   constructor(parts: Parts) {
     this.unit = parts.unit;
+    this.config = parts.config;
     this.warm = new WarmPath(parts.unit, parts.config, parts.cache);
     this.cache = parts.cache;
     this.streams = parts.streams;
@@ -64,7 +74,19 @@ export class Translator {
   translate(request: DmaRequest, answer: DmaAnswer): void {
     if (this.warm.translate(request, answer)) return;
     this.report.begin(request, answer);
-    answer.outcome = this.answer(request, answer);
+    answer.outcome = this.warm.missed >= 0 ? this.cold(request, answer) : this.answer(request, answer);
+  }
+
+  /** An address that the warm path looked for in vain: what comes before the cache has been asked there. */
+  private cold(request: DmaRequest, answer: DmaAnswer): Outcome {
+    const stream = this.config.recent!;
+    if (!stream.stage1) return this.withoutStage1(stream, request, answer);
+    const context = stream.context0!;
+    const hi = request.iovaHi;
+    const lo = request.iovaLo;
+    let at = this.cache.find(context.globalTag, hi, lo);
+    if (at < 0) at = this.miss(stream, context, this.warm.half, hi, lo);
+    return at < 0 ? OUTCOME.FAULT : this.hit(at, stream, context, hi, lo, answer);
   }
 
   private answer(request: DmaRequest, answer: DmaAnswer): Outcome {
@@ -167,7 +189,7 @@ export class Translator {
     const lo = request.iovaLo;
     if ((half.e0pd && !this.report.privileged) || (half.enabled && outOfRange(half, hi, lo, -upper)))
       return this.stage1Fault(EVENT.F_TRANSLATION, context);
-    let at = this.warm.missed === context.tag ? -1 : this.cache.find(context.tag, hi, lo);
+    let at = this.cache.find(context.tag, hi, lo);
     if (at < 0) at = this.cache.find(context.globalTag, hi, lo);
     if (at < 0) {
       if (!half.enabled) return this.stage1Fault(EVENT.F_TRANSLATION, context);
@@ -187,21 +209,20 @@ export class Translator {
     answer: DmaAnswer,
   ): Outcome {
     const words = this.cache.words;
-    const rights = words[at + ENTRY.FLAGS]!;
-    const lg2 = words[at + ENTRY.LG2]!;
+    const out = words[at | OUT_HI]!;
+    const rights = out >>> HIGH;
+    const lg2 = words[at | IN_LO]! & SIZE;
     if ((rights & stage1Need(this.report.access, this.report.privileged)) === 0)
       return this.stage1Fault(EVENT.F_PERMISSION, context);
-    const lowHi = lg2 < 32 ? 0 : hi & ((1 << (lg2 - 32)) - 1);
-    const lowLo = lg2 < 32 ? lo & ((1 << lg2) - 1) : lo;
-    if ((rights & stage2Need(this.report.access, this.report.privileged)) === 0)
-      return this.inputFault(
-        EVENT.F_PERMISSION,
-        stream,
-        words[at + ENTRY.IPA_HI]! | lowHi,
-        words[at + ENTRY.IPA_LO]! | lowLo,
-      );
-    answer.paHi = words[at + ENTRY.OUT_HI]! | lowHi;
-    answer.paLo = words[at + ENTRY.OUT_LO]! | lowLo;
+    const lowHi = lg2 < 32 ? 0 : (1 << (lg2 - 32)) - 1;
+    const lowLo = lg2 < 32 ? (1 << lg2) - 1 : -1;
+    if ((rights & stage2Need(this.report.access, this.report.privileged)) === 0) {
+      const ipaHi = (this.cache.between[at >>> 2]! & ~lowHi) | (hi & lowHi);
+      const ipaLo = (this.cache.between[(at >>> 2) + 1]! & ~lowLo) | (lo & lowLo);
+      return this.inputFault(EVENT.F_PERMISSION, stream, ipaHi, ipaLo);
+    }
+    answer.paHi = (out & ADDRESS) | (hi & lowHi);
+    answer.paLo = (words[at | OUT_LO]! & ~lowLo) | (lo & lowLo);
     answer.pageSizeLg2 = lg2;
     answer.permissions = answerPermissions(rights, this.report.access, this.report.privileged);
     return OUTCOME.TRANSLATED;
@@ -216,10 +237,8 @@ export class Translator {
       else this.stage1Recorded(code, context);
       return -1;
     }
-    if (!stream.stage2) {
-      const rights = (stage1.rights & ~STAGE2_ALL) | STAGE2_ALL;
-      return this.fill(context, half, hi, lo, stage1.lg2, rights, stage1.outHi, stage1.outLo);
-    }
+    if (!stream.stage2)
+      return this.fill(context, half, hi, lo, stage1.lg2, stage1.rights | STAGE2_FREE, stage1.outHi, stage1.outLo);
     if ((stage1.rights & stage1Need(this.report.access, this.report.privileged)) === 0) {
       this.stage1Fault(EVENT.F_PERMISSION, context);
       return -1;
@@ -229,9 +248,12 @@ export class Translator {
       this.inputFault(final, stream, stage1.outHi, stage1.outLo);
       return -1;
     }
-    const rights = stage1.rights | (stage2.rights & STAGE2_ALL);
+    const rights = stage1.rights | (stage2.rights & STAGE2_FREE);
     const lg2 = stage1.lg2 < stage2.lg2 ? stage1.lg2 : stage2.lg2;
-    return this.fill(context, half, hi, lo, lg2, rights, stage2.paHi, stage2.paLo);
+    const at = this.fill(context, half, hi, lo, lg2, rights, stage2.paHi, stage2.paLo);
+    this.cache.between[at >>> 2] = stage1.outHi;
+    this.cache.between[(at >>> 2) + 1] = stage1.outLo;
+    return at;
   }
 
   /** A new entry for the page of 2^lg2 bytes around the input, which goes to `outHi:outLo`. */
@@ -246,19 +268,11 @@ export class Translator {
     outLo: number,
   ): number {
     const { stage1 } = this;
-    const tag = (rights & RIGHTS.NOT_GLOBAL) !== 0 ? context.tag : context.globalTag;
-    const at = this.cache.insert(tag, hi, lo, lg2, stage1.lg2);
-    const words = this.cache.words;
+    const tag = (rights & NOT_GLOBAL) !== 0 ? context.tag : context.globalTag;
     const maskHi = lg2 < 32 ? -1 : -1 << (lg2 - 32);
     const maskLo = lg2 < 32 ? -1 << lg2 : 0;
-    words[at + ENTRY.OUT_HI] = outHi & maskHi;
-    words[at + ENTRY.OUT_LO] = outLo & maskLo;
-    words[at + ENTRY.IPA_HI] = stage1.outHi & maskHi;
-    words[at + ENTRY.IPA_LO] = stage1.outLo & maskLo;
-    words[at + ENTRY.FLAGS] = rights;
-    words[at + ENTRY.GRANULE] = half.granuleLg2;
-    words[at + ENTRY.LEVEL] = stage1.level;
-    return at;
+    const shape = leafShape(stage1.level, half.granuleLg2, stage1.lg2);
+    return this.cache.insert(tag, hi, lo, lg2, outHi & maskHi, outLo & maskLo, rights, shape);
   }
 
   private stage1Fault(code: number, context: ContextConfig): Outcome {

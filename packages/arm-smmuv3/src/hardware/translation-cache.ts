@@ -1,32 +1,16 @@
 import { enlarged } from './pair-map.ts';
 import type { Tags } from './tags.ts';
+import { ENTRY, ENTRY_LG2, FLAGS_SHIFT, SIZE_MASK, shapeLeaf } from './translation-entry.ts';
 
-/** Where the words of an entry lie; an entry is the index of its first word in {@link TranslationCache.words}. */
-export const ENTRY = {
-  TAG: 0,
-  /** Input page, low bits clear, bits 63:56 a copy of bit 55. */
-  IN_HI: 1,
-  IN_LO: 2,
-  /** log2 of the page this entry answers for. */
-  LG2: 3,
-  OUT_HI: 4,
-  OUT_LO: 5,
-  /** Page between the stages; equal to the input or output page where only one stage translates. */
-  IPA_HI: 6,
-  IPA_LO: 7,
-  /** Permission bits and attributes, see permission.ts. */
-  FLAGS: 8,
-  /** log2 of the leaf that software invalidates: with two stages it may be larger than the entry. */
-  LEAF_LG2: 9,
-  /** Granule (12, 14, 16) and level of that leaf. */
-  GRANULE: 10,
-  LEVEL: 11,
-  CHAIN: 12,
-  PREVIOUS: 13,
-  NEXT: 14,
-} as const;
-const WORDS = 16;
-const { TAG, IN_HI, IN_LO, LG2, CHAIN, PREVIOUS, NEXT } = ENTRY;
+// V8 folds a module's own constants into the code and loads imported ones every time.
+const { TAG, IN_HI, IN_LO, OUT_HI, OUT_LO, CHAIN, PREVIOUS, NEXT } = ENTRY;
+const WORDS_LG2 = ENTRY_LG2;
+const WORDS = 1 << WORDS_LG2;
+const HIGH = FLAGS_SHIFT;
+
+/** What the cache knows of a tag, four words each: first entry, entries, sizes since it was empty, largest split leaf. */
+const BY_TAG = { FIRST: 0, COUNT: 1, SIZES: 2, SPLIT: 3 } as const;
+const { FIRST, COUNT, SIZES, SPLIT } = BY_TAG;
 
 /** Pages from 4 KiB up: bit n of a size mask is 2^(12+n) bytes. */
 const SMALLEST = 12;
@@ -35,47 +19,50 @@ const SMALLEST = 12;
  * Cached translations. Nothing here is architectural: entries come in eagerly and go only on command, or round robin
  * when the cache is full, so that a missing invalidation shows. Entries of one tag hang together, and a tag knows the
  * page sizes it holds; so lookups try few sizes and invalidations touch what they hit.
+ *
+ * Every page has a home among the first `homes` entries, next to its neighbours' homes; an entry whose home is taken
+ * goes to the overflow behind them and hangs on its home's chain. So most searches touch one entry, and a search through
+ * neighbouring pages touches neighbouring memory.
+ *
+ * Translations do not need the lists by tag: new entries wait, and join theirs when the next command comes.
  */
 export class TranslationCache {
   words: Int32Array;
+  /** Two words an entry: an address in the page between the stages, where both translate. */
+  between: Int32Array;
   size = 0;
   readonly limit: number;
   private readonly tags: Tags;
-  private capacity: number;
+  private homes: number;
   private shift: number;
-  /** Two buckets for each entry: most searches end at the first look. */
-  private heads: Int32Array;
-  private free = -1;
-  private fresh = 0;
+  /** Entries there is room for: half the homes, so that few are taken; all of them when there cannot be more. */
+  private capacity: number;
+  /** Overflow entries that were given back (0 = none) and the first that never was used. */
+  private free = 0;
+  private fresh: number;
   private hand = 0;
-  /** By tag: first entry, number of entries, and the sizes it had since it last was empty. */
-  private first: Int32Array;
-  private counts: Int32Array;
-  private sizes: Int32Array;
-  /** By tag: log2 of the largest leaf of which only pieces are cached; 0 = none. */
-  private split: Int32Array;
+  /** The last entry that came in since the last command (-1 = none); the others follow by NEXT. */
+  private waiting = -1;
+  /** By tag, {@link BY_TAG}. */
+  private byTag: Int32Array;
 
   /** `limit` is the greatest number of entries, a power of two of at least 64. */
   constructor(tags: Tags, limit: number) {
     this.tags = tags;
     this.limit = limit;
-    this.capacity = Math.min(256, limit);
-    this.shift = 31 - Math.log2(this.capacity);
-    this.words = new Int32Array(this.capacity * WORDS);
-    this.heads = new Int32Array(this.capacity * 2).fill(-1);
-    this.first = new Int32Array(64).fill(-1);
-    this.counts = new Int32Array(64);
-    this.sizes = new Int32Array(64);
-    this.split = new Int32Array(64);
+    this.homes = Math.min(1024, limit);
+    this.shift = 32 - Math.log2(this.homes);
+    this.capacity = this.homes < limit ? this.homes / 2 : limit;
+    this.fresh = this.homes * WORDS;
+    this.words = new Int32Array((this.homes + this.capacity) * WORDS);
+    this.between = new Int32Array(this.words.length >>> 2);
+    this.byTag = new Int32Array(64 * 4);
   }
 
   /** The entry that translates an address under a tag, or -1. The smallest page wins. */
   find(tag: number, hi: number, lo: number): number {
-    if (tag >= this.sizes.length) return -1;
-    let sizes = this.sizes[tag]!;
-    while (sizes !== 0) {
+    for (let sizes = this.sizesOf(tag); sizes !== 0; sizes &= sizes - 1) {
       const lg2 = SMALLEST + 31 - Math.clz32(sizes & -sizes);
-      sizes &= sizes - 1;
       const pageHi = lg2 < 32 ? hi : hi & (-1 << (lg2 - 32));
       const pageLo = lg2 < 32 ? lo & (-1 << lg2) : 0;
       const at = this.findSized(tag, pageHi, pageLo, lg2);
@@ -87,188 +74,223 @@ export class TranslationCache {
   /** The entry of exactly this page and size, or -1. */
   findSized(tag: number, pageHi: number, pageLo: number, lg2: number): number {
     const words = this.words;
-    let at = this.heads[this.bucket(tag, pageHi, pageLo)]!;
-    while (at >= 0) {
-      if (
-        words[at + IN_LO] === pageLo &&
-        words[at + IN_HI] === pageHi &&
-        words[at + TAG] === tag &&
-        words[at + LG2] === lg2
-      )
-        return at;
-      at = words[at + CHAIN]!;
-    }
+    const place = pageLo | lg2;
+    let at = this.home(tag, pageHi, pageLo);
+    do {
+      if (words[at | IN_LO] === place && words[at | IN_HI] === pageHi && words[at | TAG] === tag) return at;
+      at = words[at | CHAIN]!;
+    } while (at !== 0);
     return -1;
   }
 
-  /** A new entry for the page; the caller fills in everything after {@link ENTRY.LG2}. */
-  insert(tag: number, hi: number, lo: number, lg2: number, leafLg2: number): number {
-    const at = this.take();
+  /** A new entry for the page of 2^lg2 bytes around an address. `flags`: 12 bits; `shape`: {@link leafShape}. */
+  insert(
+    tag: number,
+    hi: number,
+    lo: number,
+    lg2: number,
+    outHi: number,
+    outLo: number,
+    flags: number,
+    shape: number,
+  ): number {
+    if (this.size === this.capacity) this.makeRoom();
     const words = this.words;
-    words[at + TAG] = tag;
-    words[at + IN_HI] = lg2 < 32 ? hi : hi & (-1 << (lg2 - 32));
-    words[at + IN_LO] = lg2 < 32 ? lo & (-1 << lg2) : 0;
-    words[at + LG2] = lg2;
-    words[at + ENTRY.LEAF_LG2] = leafLg2;
-    this.chain(at);
-    this.count(tag, at, lg2, leafLg2);
+    const pageHi = lg2 < 32 ? hi : hi & (-1 << (lg2 - 32));
+    const pageLo = lg2 < 32 ? lo & (-1 << lg2) : 0;
+    let at = this.home(tag, pageHi, pageLo);
+    if (words[at | IN_LO] !== 0) at = this.spill(at);
+    // `| 0` tells V8 that an argument is an integer; a store alone would go through a double.
+    words[at | TAG] = tag | 0;
+    words[at | IN_HI] = pageHi | 0;
+    words[at | IN_LO] = pageLo | lg2;
+    words[at | OUT_HI] = outHi | (flags << HIGH);
+    words[at | OUT_LO] = outLo | shape;
+    words[at | NEXT] = this.waiting;
+    this.waiting = at;
+    this.size++;
+    const size = 1 << (lg2 - SMALLEST);
+    if ((this.sizesOf(tag) & size) === 0) this.admit(tag, size);
     return at;
   }
 
   remove(at: number): void {
-    const words = this.words;
-    this.unchain(at);
-    const tag = words[at + TAG]!;
-    const before = words[at + PREVIOUS]!;
-    const after = words[at + NEXT]!;
-    if (before >= 0) words[before + NEXT] = after;
-    else this.first[tag] = after;
-    if (after >= 0) words[after + PREVIOUS] = before;
-    words[at + LG2] = 0;
-    words[at + NEXT] = this.free;
-    this.free = at;
+    this.settle();
+    const { words, byTag } = this;
+    const tag = words[at | TAG]!;
+    const record = tag << 2;
+    const before = words[at | PREVIOUS]!;
+    const after = words[at | NEXT]!;
+    if (before >= 0) words[before | NEXT] = after;
+    else byTag[record | FIRST] = after;
+    if (after >= 0) words[after | PREVIOUS] = before;
+    if (at >= this.homes << WORDS_LG2) this.unchain(at);
+    words[at | IN_LO] = 0;
     this.size--;
-    if (--this.counts[tag]! > 0) return;
-    this.sizes[tag] = 0;
-    this.split[tag] = 0;
+    if (--byTag[record | COUNT]! > 0) return;
+    byTag[record | SIZES] = 0;
+    byTag[record | SPLIT] = 0;
     this.tags.release(tag);
   }
 
   /** Number of entries under a tag. */
   countOf(tag: number): number {
-    return tag < this.counts.length ? this.counts[tag]! : 0;
+    this.settle();
+    const record = tag << 2;
+    return record < this.byTag.length ? this.byTag[record | COUNT]! : 0;
   }
 
   /** Bit n: the tag may have entries of 2^(12+n) bytes. */
   sizesOf(tag: number): number {
-    return tag < this.sizes.length ? this.sizes[tag]! : 0;
+    const record = tag << 2;
+    return record < this.byTag.length ? this.byTag[record | SIZES]! : 0;
   }
 
   /** log2 of the largest leaf of this tag of which only pieces are cached; 0 = none. */
   splitOf(tag: number): number {
-    return tag < this.split.length ? this.split[tag]! : 0;
+    this.settle();
+    const record = tag << 2;
+    return record < this.byTag.length ? this.byTag[record | SPLIT]! : 0;
   }
 
-  /** The first entry of a tag, or -1; go on with {@link following}. */
+  /** The first entry of a tag that has some; go on with {@link following}. */
   firstOf(tag: number): number {
-    return tag < this.first.length ? this.first[tag]! : -1;
+    this.settle();
+    return this.byTag[(tag << 2) | FIRST]!;
   }
 
   following(at: number): number {
-    return this.words[at + NEXT]!;
+    return this.words[at | NEXT]!;
   }
 
   dropTag(tag: number): void {
     let left = this.countOf(tag);
-    while (left-- > 0) this.remove(this.first[tag]!);
+    while (left-- > 0) this.remove(this.firstOf(tag));
   }
 
   /** Drops everything. */
   clear(): void {
-    for (let at = 0; at < this.fresh; at += WORDS) if (this.words[at + LG2] !== 0) this.remove(at);
-    this.free = -1;
-    this.fresh = 0;
+    for (let record = 0; record < this.byTag.length; record += 4) this.dropTag(record >>> 2);
+    this.free = 0;
+    this.fresh = this.homes * WORDS;
   }
 
-  private bucket(tag: number, hi: number, lo: number): number {
-    return Math.imul((lo >>> 12) ^ Math.imul(hi ^ Math.imul(tag, 0x85ebca6b), 0xc2b2ae35), 0x9e3779b1) >>> this.shift;
+  /** The entry that is looked at first for a page. Sixteen neighbours have theirs side by side. */
+  private home(tag: number, hi: number, lo: number): number {
+    const mixed = Math.imul(hi ^ Math.imul(tag | 0, 0x85ebca6b), 0xc2b2ae35) ^ (lo >>> 16);
+    return ((Math.imul(mixed, 0x9e3779b1) >>> this.shift) << WORDS_LG2) ^ ((lo >>> 9) & 0x78);
   }
 
-  private chain(at: number): void {
+  /** An entry in the overflow, on the chain of a home. */
+  private spill(home: number): number {
     const words = this.words;
-    const bucket = this.bucket(words[at + TAG]!, words[at + IN_HI]!, words[at + IN_LO]!);
-    words[at + CHAIN] = this.heads[bucket]!;
-    this.heads[bucket] = at;
+    let at = this.free;
+    if (at !== 0) this.free = words[at | NEXT]!;
+    else {
+      at = this.fresh;
+      this.fresh += WORDS;
+    }
+    words[at | CHAIN] = words[home | CHAIN]!;
+    words[home | CHAIN] = at;
+    return at;
   }
 
   private unchain(at: number): void {
     const words = this.words;
-    const bucket = this.bucket(words[at + TAG]!, words[at + IN_HI]!, words[at + IN_LO]!);
-    if (this.heads[bucket] === at) {
-      this.heads[bucket] = words[at + CHAIN]!;
-      return;
-    }
-    let before = this.heads[bucket]!;
-    while (words[before + CHAIN] !== at) before = words[before + CHAIN]!;
-    words[before + CHAIN] = words[at + CHAIN]!;
+    let before = this.home(words[at | TAG]!, words[at | IN_HI]!, words[at | IN_LO]!);
+    while (words[before | CHAIN] !== at) before = words[before | CHAIN]!;
+    words[before | CHAIN] = words[at | CHAIN]!;
+    words[at | NEXT] = this.free;
+    this.free = at;
   }
 
-  private count(tag: number, at: number, lg2: number, leafLg2: number): void {
-    if (tag >= this.first.length) this.growTags(tag);
-    if (this.counts[tag]!++ === 0) this.tags.retain(tag);
+  /** The first entry of a size under a tag: lookups try it from now on. A tag is kept as long as it has entries. */
+  private admit(tag: number, size: number): void {
+    const at = (tag << 2) | SIZES;
+    if (at >= this.byTag.length) this.growTags(at);
+    if (this.byTag[at] === 0) this.tags.retain(tag);
+    this.byTag[at]! |= size;
+  }
+
+  /** Hangs what came in since the last command on its tags. */
+  private settle(): void {
     const words = this.words;
-    const head = this.first[tag]!;
-    words[at + PREVIOUS] = -1;
-    words[at + NEXT] = head;
-    if (head >= 0) words[head + PREVIOUS] = at;
-    this.first[tag] = at;
-    this.sizes[tag]! |= 1 << (lg2 - SMALLEST);
-    if (leafLg2 > lg2 && leafLg2 > this.split[tag]!) this.split[tag] = leafLg2;
-    this.size++;
+    while (this.waiting >= 0) {
+      const at = this.waiting;
+      this.waiting = words[at | NEXT]!;
+      this.link(at, words[at | TAG]! << 2);
+    }
   }
 
-  private take(): number {
-    if (this.free < 0 && this.size === this.capacity) this.makeRoom();
-    if (this.free >= 0) {
-      const at = this.free;
-      this.free = this.words[at + NEXT]!;
-      return at;
-    }
-    const at = this.fresh;
-    this.fresh += WORDS;
-    return at;
+  private link(at: number, record: number): void {
+    const { words, byTag } = this;
+    const count = byTag[record | COUNT]!;
+    const head = count === 0 ? -1 : byTag[record | FIRST]!;
+    words[at | PREVIOUS] = -1;
+    words[at | NEXT] = head;
+    if (head >= 0) words[head | PREVIOUS] = at;
+    byTag[record | FIRST] = at;
+    byTag[record | COUNT] = count + 1;
+    const leafLg2 = shapeLeaf(words[at | OUT_LO]!);
+    if (leafLg2 > (words[at | IN_LO]! & SIZE_MASK) && leafLg2 > byTag[record | SPLIT]!) byTag[record | SPLIT] = leafLg2;
   }
 
   private makeRoom(): void {
-    if (this.capacity < this.limit) {
+    this.settle();
+    if (this.homes < this.limit) {
       this.grow();
       return;
     }
+    while (this.words[this.hand | IN_LO] === 0) this.advance();
     this.remove(this.hand);
-    this.hand = this.hand + WORDS === this.words.length ? 0 : this.hand + WORDS;
+    this.advance();
   }
 
+  private advance(): void {
+    this.hand = this.hand + WORDS >= this.fresh ? 0 : this.hand + WORDS;
+  }
+
+  /** Twice the room. Homes change: every entry moves. */
   private grow(): void {
-    this.capacity *= 2;
+    const { words, between, byTag } = this;
+    this.homes *= 2;
     this.shift--;
-    this.words = enlarged(this.words, this.capacity * WORDS);
-    this.heads = new Int32Array(this.capacity * 2).fill(-1);
-    for (let at = 0; at < this.fresh; at += WORDS) if (this.words[at + LG2] !== 0) this.chain(at);
+    this.capacity = this.homes < this.limit ? this.homes / 2 : this.limit;
+    this.free = 0;
+    this.fresh = this.homes * WORDS;
+    this.hand = 0;
+    this.words = new Int32Array((this.homes + this.capacity) * WORDS);
+    this.between = new Int32Array(this.words.length >>> 2);
+    for (let record = 0; record < byTag.length; record += 4) {
+      let from = byTag[record | FIRST]!;
+      let last = -1;
+      for (let left = byTag[record | COUNT]!; left > 0; left--) {
+        last = this.move(words, from, record, last);
+        this.between[last >>> 2] = between[from >>> 2]!;
+        this.between[(last >>> 2) + 1] = between[(from >>> 2) + 1]!;
+        from = words[from | NEXT]!;
+      }
+    }
   }
 
-  private growTags(tag: number): void {
-    const old = this.first.length;
-    let length = old;
-    while (length <= tag) length *= 2;
-    this.first = enlarged(this.first, length).fill(-1, old);
-    this.counts = enlarged(this.counts, length);
-    this.sizes = enlarged(this.sizes, length);
-    this.split = enlarged(this.split, length);
+  /** Takes over an entry of the words before a {@link grow}, behind `last` in its tag's list. */
+  private move(old: Int32Array, from: number, record: number, last: number): number {
+    let at = this.home(old[from | TAG]!, old[from | IN_HI]!, old[from | IN_LO]!);
+    const words = this.words;
+    if (words[at | IN_LO] !== 0) at = this.spill(at);
+    const chain = words[at | CHAIN]!;
+    for (let word = 0; word < WORDS; word++) words[at | word] = old[from | word]!;
+    words[at | CHAIN] = chain;
+    words[at | PREVIOUS] = last;
+    words[at | NEXT] = -1;
+    if (last >= 0) words[last | NEXT] = at;
+    else this.byTag[record | FIRST] = at;
+    return at;
   }
-}
 
-/** The level whose tables hold pages only. */
-export const LAST_LEVEL = 3;
-
-/**
- * Remembers where the last-level table for an address lies, so that a neighbour's walk is one load; in a cache of its
- * own, which only invalidations with Leaf = 0 reach. Returns the entry.
- */
-export function keepTable(
-  tables: TranslationCache,
-  tag: number,
-  hi: number,
-  lo: number,
-  granuleLg2: number,
-  tableHi: number,
-  tableLo: number,
-): number {
-  const span = 2 * granuleLg2 - 3;
-  const at = tables.insert(tag, hi, lo, span, span);
-  const { words } = tables;
-  words[at + ENTRY.OUT_HI] = tableHi;
-  words[at + ENTRY.OUT_LO] = tableLo;
-  words[at + ENTRY.GRANULE] = granuleLg2;
-  words[at + ENTRY.LEVEL] = LAST_LEVEL;
-  return at;
+  private growTags(record: number): void {
+    let length = this.byTag.length;
+    while (length <= record) length *= 2;
+    this.byTag = enlarged(this.byTag, length);
+  }
 }

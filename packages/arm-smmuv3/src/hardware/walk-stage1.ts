@@ -3,12 +3,19 @@ import { INVALID_DESCRIPTOR, S1_BLOCK, S1_BLOCK64, S1_PAGE, S1_PAGE64, S1_TABLE,
 import type { ContextConfig, Half } from './context-config.ts';
 import { stage1Rights } from './permission.ts';
 import type { StreamConfig } from './stream-config.ts';
-import { ENTRY, keepTable, LAST_LEVEL, type TranslationCache } from './translation-cache.ts';
+import { aboveTable, keepTable } from './table-cache.ts';
+import type { TranslationCache } from './translation-cache.ts';
+import { ADDRESS_HI, ENTRY, SHAPE_MASK } from './translation-entry.ts';
 import type { UnitState } from './unit.ts';
 import type { WalkFault } from './walk-fault.ts';
 import type { Stage2 } from './walk-stage2.ts';
 
 const AF = 1 << 10;
+/** The level whose tables hold pages only. */
+const LAST_LEVEL = 3;
+const { OUT_HI, OUT_LO } = ENTRY;
+const ADDRESS = ADDRESS_HI;
+const SHAPE = SHAPE_MASK;
 
 /** Stage 1: a virtual address through the tables of one half; with stage 2 on, every table address goes through it. */
 export class Stage1 {
@@ -22,8 +29,6 @@ export class Stage1 {
   private readonly stage2: Stage2;
   private readonly tables: TranslationCache;
   private readonly fault: WalkFault;
-  /** OR of the high halves of the table descriptors on the way: hierarchical permissions. */
-  private above = 0;
 
   constructor(unit: UnitState, stage2: Stage2, tables: TranslationCache, fault: WalkFault) {
     this.unit = unit;
@@ -43,19 +48,21 @@ export class Stage1 {
     let tableLo = half.ttbLo;
     let shift = half.rootShift;
     let mask = half.rootMask;
-    this.above = 0;
+    /** OR of the high halves of the table descriptors on the way: hierarchical permissions. */
+    let above = 0;
     let level = half.startLevel;
     const known = this.tables.find(context.tag, hi, lo);
     if (known >= 0) {
-      tableHi = this.tables.words[known + ENTRY.OUT_HI]!;
-      tableLo = this.tables.words[known + ENTRY.OUT_LO]!;
-      this.above = this.tables.words[known + ENTRY.FLAGS]!;
+      const { words } = this.tables;
+      tableHi = words[known | OUT_HI]! & ADDRESS;
+      tableLo = words[known | OUT_LO]! & ~SHAPE;
+      above = aboveTable(words[known | OUT_HI]!);
       shift = half.granuleLg2;
       mask = (1 << stride) - 1;
       level = LAST_LEVEL;
     }
     for (; ; level++) {
-      const index = (shift >= 32 ? hi >>> (shift - 32) : (lo >>> shift) | (hi << (32 - shift))) & mask;
+      const index = (shift >= 32 ? hi >> (shift - 32) : (lo >>> shift) | (hi << (32 - shift))) & mask;
       let atHi = tableHi;
       let atLo = tableLo | (index << 3);
       if (nested) {
@@ -68,15 +75,17 @@ export class Stage1 {
       const dLo = memory.lo;
       const dHi = memory.hi;
       if (probe !== null) this.observe(half, level, atHi, atLo, dLo, dHi);
-      if ((dLo & 3) !== 3 || level === LAST_LEVEL) return this.leaf(context, half, hi, lo, dHi, dLo, level, shift);
-      this.above |= dHi;
+      if ((dLo & 3) !== 3 || level === LAST_LEVEL) {
+        this.level = level;
+        this.lg2 = shift;
+        return this.leaf(context, half, hi, lo, dHi, dLo, half.had ? 0 : above);
+      }
+      above |= dHi;
       tableHi = half.wide ? (dHi & 0xffff) | ((dLo & 0xf000) << 4) : dHi & 0xffff;
       tableLo = dLo & tableMask;
       if (tableHi >>> outShift !== 0) return this.fault.stage1(EVENT.F_ADDR_SIZE);
-      if (level === LAST_LEVEL - 1) {
-        const at = keepTable(this.tables, context.tag, hi, lo, half.granuleLg2, tableHi, tableLo);
-        this.tables.words[at + ENTRY.FLAGS] = this.above;
-      }
+      if (level === LAST_LEVEL - 1)
+        keepTable(this.tables, context.tag, hi, lo, half.granuleLg2, tableHi, tableLo, above);
       shift -= stride;
       mask = (1 << stride) - 1;
     }
@@ -90,18 +99,16 @@ export class Stage1 {
     lo: number,
     dHi: number,
     dLo: number,
-    level: number,
-    lg2: number,
+    above: number,
   ): number {
+    const { level, lg2 } = this;
     const valid = level === LAST_LEVEL ? (dLo & 3) === 3 : (dLo & 3) === 1 && ((half.blocks >>> level) & 1) !== 0;
     if (!valid) return this.fault.stage1(EVENT.F_TRANSLATION);
     const high = half.wide ? (dLo & 0xf000) << 4 : 0;
     const outHi = (lg2 > 32 ? dHi & 0xffff & (-1 << (lg2 - 32)) : dHi & 0xffff) | high;
     if (outHi >>> (half.outputBits - 32) !== 0) return this.fault.stage1(EVENT.F_ADDR_SIZE);
     if ((dLo & AF) === 0 && !context.affd) return this.fault.stage1(EVENT.F_ACCESS);
-    this.rights = stage1Rights(dLo, dHi, half.had ? 0 : this.above, context.control);
-    this.lg2 = lg2;
-    this.level = level;
+    this.rights = stage1Rights(dLo, dHi, above, context.control);
     if (lg2 < 32) {
       this.outHi = outHi;
       this.outLo = (dLo & (-1 << lg2)) | (lo & ((1 << lg2) - 1));

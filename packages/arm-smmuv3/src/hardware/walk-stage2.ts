@@ -2,11 +2,21 @@ import { EVENT } from '../format/events.ts';
 import { INVALID_DESCRIPTOR, S2_BLOCK, S2_BLOCK64, S2_PAGE, S2_PAGE64, S2_TABLE, S2_TABLE64 } from '../format/pte.ts';
 import { RIGHTS, STAGE1_ALL, stage2Rights } from './permission.ts';
 import type { StreamConfig } from './stream-config.ts';
-import { ENTRY, keepTable, LAST_LEVEL, type TranslationCache } from './translation-cache.ts';
+import { keepTable } from './table-cache.ts';
+import type { TranslationCache } from './translation-cache.ts';
+import { ADDRESS_HI, ENTRY, FLAGS_SHIFT, leafShape, SHAPE_MASK, SIZE_MASK } from './translation-entry.ts';
 import type { UnitState } from './unit.ts';
 import type { WalkFault } from './walk-fault.ts';
 
 const AF = 1 << 10;
+/** The level whose tables hold pages only. */
+const LAST_LEVEL = 3;
+const { IN_LO, OUT_HI, OUT_LO } = ENTRY;
+const HIGH = FLAGS_SHIFT;
+const ADDRESS = ADDRESS_HI;
+const SIZE = SIZE_MASK;
+const SHAPE = SHAPE_MASK;
+const STAGE1_FREE = STAGE1_ALL;
 
 /**
  * Stage 2: IPA to PA, from the cache or the tables. IHI 0070 3.4, Arm ARM D8.3. Nothing here knows why the IPA is
@@ -37,8 +47,9 @@ export class Stage2 {
     const at = this.cache.find(stream.s2Tag, hi, lo);
     if (at < 0) return this.walk(stream, hi, lo);
     const words = this.cache.words;
-    this.answer(words[at + ENTRY.OUT_HI]!, words[at + ENTRY.OUT_LO]!, words[at + ENTRY.LG2]!, hi, lo);
-    this.rights = words[at + ENTRY.FLAGS]!;
+    const out = words[at | OUT_HI]!;
+    this.answer(out & ADDRESS, words[at | OUT_LO]! & ~SHAPE, words[at | IN_LO]! & SIZE, hi, lo);
+    this.rights = out >>> HIGH;
     return 0;
   }
 
@@ -56,14 +67,14 @@ export class Stage2 {
     let level = stream.s2StartLevel;
     const known = this.tables.find(stream.s2Tag, hi, lo);
     if (known >= 0) {
-      tableHi = this.tables.words[known + ENTRY.OUT_HI]!;
-      tableLo = this.tables.words[known + ENTRY.OUT_LO]!;
+      tableHi = this.tables.words[known | OUT_HI]! & ADDRESS;
+      tableLo = this.tables.words[known | OUT_LO]! & ~SHAPE;
       shift = stream.s2GranuleLg2;
       mask = (1 << stride) - 1;
       level = LAST_LEVEL;
     }
     for (; ; level++) {
-      const index = (shift >= 32 ? hi >>> (shift - 32) : (lo >>> shift) | (hi << (32 - shift))) & mask;
+      const index = (shift >= 32 ? hi >> (shift - 32) : (lo >>> shift) | (hi << (32 - shift))) & mask;
       const at = tableLo | (index << 3);
       if (!memory.read64(tableHi, at)) return this.aborted(tableHi, at);
       const dLo = memory.lo;
@@ -73,7 +84,8 @@ export class Stage2 {
       tableHi = wide ? (dHi & 0xffff) | ((dLo & 0xf000) << 4) : dHi & 0xffff;
       tableLo = dLo & tableMask;
       if (tableHi >>> outShift !== 0) return EVENT.F_ADDR_SIZE;
-      if (level === LAST_LEVEL - 1) keepTable(this.tables, stream.s2Tag, hi, lo, stream.s2GranuleLg2, tableHi, tableLo);
+      if (level === LAST_LEVEL - 1)
+        keepTable(this.tables, stream.s2Tag, hi, lo, stream.s2GranuleLg2, tableHi, tableLo, 0);
       shift -= stride;
       mask = (1 << stride) - 1;
     }
@@ -88,14 +100,8 @@ export class Stage2 {
     const outLo = lg2 >= 32 ? 0 : dLo & (-1 << lg2);
     if (outHi >>> (s.s2OutputBits - 32) !== 0) return EVENT.F_ADDR_SIZE;
     if ((dLo & AF) === 0 && !s.s2Affd) return EVENT.F_ACCESS;
-    const rights = stage2Rights(dLo, dHi, this.unit.features.xnx, s.s2Dirty) | STAGE1_ALL;
-    const at = this.cache.insert(s.s2Tag, hi, lo, lg2, lg2);
-    const words = this.cache.words;
-    words[at + ENTRY.OUT_HI] = outHi;
-    words[at + ENTRY.OUT_LO] = outLo;
-    words[at + ENTRY.FLAGS] = rights;
-    words[at + ENTRY.GRANULE] = s.s2GranuleLg2;
-    words[at + ENTRY.LEVEL] = level;
+    const rights = stage2Rights(dLo, dHi, this.unit.features.xnx, s.s2Dirty) | STAGE1_FREE;
+    this.cache.insert(s.s2Tag, hi, lo, lg2, outHi, outLo, rights, leafShape(level, s.s2GranuleLg2, lg2));
     this.answer(outHi, outLo, lg2, hi, lo);
     this.rights = rights;
     return 0;

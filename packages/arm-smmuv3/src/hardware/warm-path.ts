@@ -1,9 +1,15 @@
 import { type DmaAnswer, type DmaRequest, OUTCOME, REQUEST_KIND } from '@iommukit/core';
 import type { ConfigCache } from './config-cache.ts';
-import { outOfRange } from './context-config.ts';
+import { Half, outOfRange } from './context-config.ts';
 import { answerPermissions, stage1Need, stage2Need } from './permission.ts';
-import { ENTRY, type TranslationCache } from './translation-cache.ts';
+import type { TranslationCache } from './translation-cache.ts';
+import { ADDRESS_HI, ENTRY, FLAGS_SHIFT, SIZE_MASK } from './translation-entry.ts';
 import type { UnitState } from './unit.ts';
+
+const { IN_LO, OUT_HI, OUT_LO } = ENTRY;
+const HIGH = FLAGS_SHIFT;
+const ADDRESS = ADDRESS_HI;
+const SIZE = SIZE_MASK;
 
 /** The rights an access needs of both stages, by access + 3 * privileged. */
 const NEEDS = Int32Array.from([0, 1, 2, 3, 4, 5], (i) => stage1Need(i % 3, i >= 3) | stage2Need(i % 3, i >= 3));
@@ -15,6 +21,8 @@ const NEEDS = Int32Array.from([0, 1, 2, 3, 4, 5], (i) => stage1Need(i % 3, i >= 
 export class WarmPath {
   /** The tag under which the last address was looked for in vain; -1 = it was not looked for. */
   missed = -1;
+  /** After a miss of a stream with stage 1: the half of its context that the address is in. */
+  half = new Half();
   private readonly unit: UnitState;
   private readonly config: ConfigCache;
   private readonly cache: TranslationCache;
@@ -40,6 +48,7 @@ export class WarmPath {
       const upper = (hi >>> 23) & 1;
       const half = upper === 0 ? context.half0 : context.half1;
       if (!half.plain || outOfRange(half, hi, lo, -upper)) return false;
+      this.half = half;
       tag = context.tag;
     }
     const at = this.cache.find(tag, hi, lo);
@@ -48,13 +57,15 @@ export class WarmPath {
       return false;
     }
     const words = this.cache.words;
-    const rights = words[at + ENTRY.FLAGS]!;
+    const out = words[at | OUT_HI]!;
+    const rights = out >>> HIGH;
     const need = NEEDS[request.privileged ? request.access + 3 : request.access]!;
     if ((rights & need) !== need) return false;
-    const lg2 = words[at + ENTRY.LG2]!;
+    const lg2 = words[at | IN_LO]! & SIZE;
     answer.outcome = OUTCOME.TRANSLATED;
-    answer.paHi = lg2 < 32 ? words[at + ENTRY.OUT_HI]! : words[at + ENTRY.OUT_HI]! | (hi & ((1 << (lg2 - 32)) - 1));
-    answer.paLo = lg2 < 32 ? words[at + ENTRY.OUT_LO]! | (lo & ((1 << lg2) - 1)) : lo;
+    const high = out & ADDRESS;
+    answer.paHi = lg2 < 32 ? high : high | (hi & ((1 << (lg2 - 32)) - 1));
+    answer.paLo = lg2 < 32 ? (words[at | OUT_LO]! & (-1 << lg2)) | (lo & ((1 << lg2) - 1)) : lo;
     answer.pageSizeLg2 = lg2;
     answer.permissions = answerPermissions(rights, request.access, request.privileged);
     return true;

@@ -2,14 +2,20 @@ import type { PhysicalMemory } from '@iommukit/core';
 import {
   ADDRESS_LIMIT,
   CHUNK_BYTES,
-  CHUNK_SHIFT,
   type ChunkSource,
   HI_ABOVE,
-  keyOf,
   lineOf,
   NO_CHUNK,
+  tagOf,
   WORD_MASK,
 } from './chunks.ts';
+
+// V8 folds a module's own constants into the code and loads imported ones every time.
+const WORD = WORD_MASK;
+const PAIR = WORD_MASK & ~1;
+const ABOVE = HI_ABOVE;
+const tagAt = tagOf;
+const lineAt = lineOf;
 
 /**
  * The memory port over a {@link ChunkSource}. The hot accesses mask a misaligned address down to its size (the port
@@ -29,48 +35,40 @@ export class ChunkMemory implements PhysicalMemory {
   }
 
   read32(paHi: number, paLo: number): boolean {
-    const low = paLo >>> CHUNK_SHIFT;
-    const key = keyOf(paHi, low);
-    const line = lineOf(key, low) << 1;
-    if ((this.lines[line]! | 1) !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
-      return this.slowRead(paHi, paLo & ~3, 4);
-    this.lo = this.source.slab[this.lines[line + 1]! + ((paLo >>> 2) & WORD_MASK)]!;
+    const tag = tagAt(paHi, paLo);
+    const line = lineAt(paHi, paLo);
+    if ((this.lines[line]! | 1) !== (tag | 1) || (paHi & ABOVE) !== 0) return this.slowRead(paHi, paLo & ~3, 4);
+    this.lo = this.source.slab[this.lines[line | 1]! | ((paLo >>> 2) & WORD)]!;
     return true;
   }
 
   read64(paHi: number, paLo: number): boolean {
-    const low = paLo >>> CHUNK_SHIFT;
-    const key = keyOf(paHi, low);
-    const line = lineOf(key, low) << 1;
-    if ((this.lines[line]! | 1) !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
-      return this.slowRead(paHi, paLo & ~7, 8);
+    const tag = tagAt(paHi, paLo);
+    const line = lineAt(paHi, paLo);
+    if ((this.lines[line]! | 1) !== (tag | 1) || (paHi & ABOVE) !== 0) return this.slowRead(paHi, paLo & ~7, 8);
     const slab = this.source.slab;
-    const at = this.lines[line + 1]! + ((paLo >>> 2) & WORD_MASK & ~1);
+    const at = this.lines[line | 1]! | ((paLo >>> 2) & PAIR);
     this.lo = slab[at]!;
-    this.hi = slab[at + 1]!;
+    this.hi = slab[at | 1]!;
     return true;
   }
 
   write32(paHi: number, paLo: number, value: number): boolean {
-    const low = paLo >>> CHUNK_SHIFT;
-    const key = keyOf(paHi, low);
-    const line = lineOf(key, low) << 1;
-    if (this.lines[line] !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
-      return this.slowWrite32(paHi, paLo & ~3, value);
-    this.source.slab[this.lines[line + 1]! + ((paLo >>> 2) & WORD_MASK)] = value;
+    const tag = tagAt(paHi, paLo);
+    const line = lineAt(paHi, paLo);
+    if (this.lines[line] !== (tag | 1) || (paHi & ABOVE) !== 0) return this.slowWrite32(paHi, paLo & ~3, value);
+    this.source.slab[this.lines[line | 1]! | ((paLo >>> 2) & WORD)] = value;
     return true;
   }
 
   write64(paHi: number, paLo: number, hi: number, lo: number): boolean {
-    const low = paLo >>> CHUNK_SHIFT;
-    const key = keyOf(paHi, low);
-    const line = lineOf(key, low) << 1;
-    if (this.lines[line] !== ((key << 1) | 1) || (paHi & HI_ABOVE) !== 0)
-      return this.slowWrite64(paHi, paLo & ~7, hi, lo);
+    const tag = tagAt(paHi, paLo);
+    const line = lineAt(paHi, paLo);
+    if (this.lines[line] !== (tag | 1) || (paHi & ABOVE) !== 0) return this.slowWrite64(paHi, paLo & ~7, hi, lo);
     const slab = this.source.slab;
-    const at = this.lines[line + 1]! + ((paLo >>> 2) & WORD_MASK & ~1);
+    const at = this.lines[line | 1]! | ((paLo >>> 2) & PAIR);
     slab[at] = lo;
-    slab[at + 1] = hi;
+    slab[at | 1] = hi;
     return true;
   }
 

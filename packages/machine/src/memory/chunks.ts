@@ -12,9 +12,9 @@ export const WORD_MASK = CHUNK_WORDS - 1;
 
 const LINE_BITS = 13;
 const LINES = 1 << LINE_BITS;
-const LINE_MASK = LINES - 1;
-/** Bits of a chunk number that lie in the address's low half. */
-const LOW_BITS = 32 - CHUNK_SHIFT;
+const LINE_MASK = (LINES - 1) << 1;
+/** Address bits from here on are the tag. */
+const TAG_SHIFT = CHUNK_SHIFT + LINE_BITS;
 
 /** Stands for every chunk nobody wrote yet: the first of the slab. Never written itself. */
 export const ZERO_CHUNK = 0;
@@ -24,12 +24,15 @@ export const NO_CHUNK = -1;
 const FIRST_SLAB_CHUNKS = 16;
 
 /**
- * A chunk number is 40 bits: `hi` (20) and `low` (address bits 31:12). Its upper part is the key, and the line follows
- * from the key and the rest, so that line and key together name one chunk and one small integer is a whole tag.
+ * Addresses as signed halves. The upper part of an address is its tag, shifted up with bit 0 left clear; its line
+ * follows from the tag and the chunk number's low bits, so that line and tag together name one chunk and one small
+ * integer is a whole tag. A line is the index of its first word in {@link ChunkSource.lines}. Every load of a walk waits
+ * for this: few steps from address to line.
  */
-export const keyOf = (hi: number, low: number): number => (hi << (LOW_BITS - LINE_BITS)) | (low >>> LINE_BITS);
-export const lineOf = (key: number, low: number): number =>
-  (low & LINE_MASK) ^ (Math.imul(key, 0x9e3779b1) >>> (32 - LINE_BITS));
+export const tagOf = (hi: number, lo: number): number => ((hi << 7) | (lo >>> TAG_SHIFT)) << 1;
+export const lineOf = (hi: number, lo: number): number =>
+  ((lo >>> (CHUNK_SHIFT - 1)) ^ (Math.imul((hi << 7) | (lo >>> TAG_SHIFT), 0x9e3779b1) >>> (31 - LINE_BITS))) &
+  LINE_MASK;
 
 /**
  * Where the bytes of a memory come from, in chunks, with a direct-mapped cache from chunk number to chunk in front.
@@ -42,8 +45,7 @@ export abstract class ChunkSource {
   /** Words of all chunks. Read it anew for every access. */
   slab = new Int32Array(FIRST_SLAB_CHUNKS * CHUNK_WORDS);
   /**
-   * Two words a line: the key, shifted up, with bit 0 saying whether the chunk may be written in place (-1 = empty),
-   * and the chunk.
+   * Two words a line: the tag, with bit 0 saying whether the chunk may be written in place (-1 = empty), and the chunk.
    */
   readonly lines = new Int32Array(LINES * 2).fill(-1);
   private used = CHUNK_WORDS;
@@ -95,13 +97,13 @@ export abstract class ChunkSource {
 
   protected remember(number: number, chunk: number, writable: boolean): void {
     const { line, tag } = placeOf(number);
-    this.lines[line * 2] = tag | (writable ? 1 : 0);
-    this.lines[line * 2 + 1] = chunk;
+    this.lines[line] = tag | (writable ? 1 : 0);
+    this.lines[line + 1] = chunk;
   }
 
   protected forget(number: number): void {
     const { line, tag } = placeOf(number);
-    if ((this.lines[line * 2]! & ~1) === tag) this.lines[line * 2] = -1;
+    if ((this.lines[line]! & ~1) === tag) this.lines[line] = -1;
   }
 
   protected forgetAll(): void {
@@ -110,9 +112,10 @@ export abstract class ChunkSource {
 }
 
 function placeOf(number: number): { line: number; tag: number } {
-  const low = number % 2 ** LOW_BITS;
-  const key = keyOf(Math.floor(number / 2 ** LOW_BITS), low);
-  return { line: lineOf(key, low), tag: key << 1 };
+  const address = number * CHUNK_BYTES;
+  const hi = Math.floor(address / 2 ** 32);
+  const lo = address | 0;
+  return { line: lineOf(hi, lo), tag: tagOf(hi, lo) };
 }
 
 /** An exact integer for an address below 2^52; throws RangeError for others. */
