@@ -1,7 +1,8 @@
 import { ACCESS, OUTCOME, type VendorPlugin } from '@iommukit/core';
+import type { Endpoint } from '@iommukit/machine';
 import { bareFill, bareLoads, bareLookup, bareQueue, bareWalk, type Limit } from './limits.ts';
 import type { Workload } from './measure.ts';
-import { attachNested } from './nested.ts';
+import { makeGuests } from './nested.ts';
 import { farApart, neighbours, type PageSet } from './pages.ts';
 import { attachedDomain, makeRig, mapPages, mapRun, type Rig } from './rig.ts';
 
@@ -26,6 +27,8 @@ export interface FigureKind {
 
 const HOT_PAGES = 64;
 const COLD_PAGES = 256;
+/** About as many loads a sample as the cold walk has. */
+const GUESTS = 40;
 const WIDEST_INPUT = (1n << 48n) - 1n;
 const GUEST_INPUT = (1n << 47n) - 1n;
 const RUN_IOVA = 0x40_0000_0000n;
@@ -47,7 +50,7 @@ function hit(plugin: VendorPlugin): Figure {
   const rig = makeRig(plugin);
   const pages = neighbours(HOT_PAGES);
   mapPages(attachedDomain(rig), pages.iovas);
-  return { work: { run: translations(rig, pages) }, limit: bareLookup(pages), loads: 0 };
+  return { work: { run: translations(plugin, [rig.endpoint], pages) }, limit: bareLookup(pages), loads: 0 };
 }
 
 function coldWalk(plugin: VendorPlugin): Figure {
@@ -59,12 +62,21 @@ function coldWalk(plugin: VendorPlugin): Figure {
   return { ...coldWork(rig, pages), limit: bareWalk(pages) };
 }
 
+/**
+ * Every guest once, from a TLB that knows none of them. The unit keeps what it knows of the devices: a figure without
+ * that would mostly time the reading of context structures.
+ */
 function coldNestedWalk(plugin: VendorPlugin): Figure | null {
   const rig = makeRig(plugin);
-  const pages = farApart(COLD_PAGES, GUEST_INPUT);
-  if (!attachNested(rig, pages)) return null;
-  const cold = coldWork(rig, pages);
-  return { ...cold, limit: bareLoads(Math.round(cold.loads)) };
+  const pages = farApart(GUESTS, GUEST_INPUT);
+  const guests = makeGuests(rig, pages.iovas);
+  if (guests === null) return null;
+  const run = translations(plugin, guests.endpoints, pages);
+  run(GUESTS);
+  guests.forget();
+  const loads = structuresOf(rig, () => run(GUESTS)) / GUESTS;
+  const work = { run, prepare: guests.forget, opsPerSample: GUESTS };
+  return { work, loads, limit: bareLoads(Math.round(loads)) };
 }
 
 function invalidation(plugin: VendorPlugin): Figure | null {
@@ -94,7 +106,7 @@ function mapUnmap(plugin: VendorPlugin, pages: number): Figure {
 
 /** Every page once, from cold caches. */
 function coldWork(rig: Rig, pages: PageSet): { work: Workload; loads: number } {
-  const run = translations(rig, pages);
+  const run = translations(rig.plugin, [rig.endpoint], pages);
   const prepare = () => rig.unit.hardware.dropCaches();
   prepare();
   const loads = structuresOf(rig, () => run(pages.length)) / pages.length;
@@ -103,16 +115,22 @@ function coldWork(rig: Rig, pages: PageSet): { work: Workload; loads: number } {
 
 /**
  * The loop that is timed: round and round the pages, each address waiting for the answer before it (no answer has bit
- * 31 set). A fault would be fast and wrong, so it ends the bench.
+ * 31 set). Of several endpoints each has one of the pages. A fault would be fast and wrong, so it ends the bench.
  */
-function translations({ endpoint, plugin }: Rig, { hi, lo, length }: PageSet): (ops: number) => void {
-  const { answer } = endpoint;
+function translations(
+  plugin: VendorPlugin,
+  endpoints: readonly Endpoint[],
+  { hi, lo, length }: PageSet,
+): (ops: number) => void {
+  const each = endpoints.length === 1 ? 0 : -1;
   return (ops) => {
     let good = 0;
-    answer.paLo = 0;
+    let wait = 0;
     for (let i = 0, at = 0; i < ops; i++, at = at + 1 === length ? 0 : at + 1) {
-      const next = at + (answer.paLo >>> 31);
+      const next = at + (wait >>> 31);
+      const endpoint = endpoints[next & each]!;
       if (endpoint.translate(hi[next]!, lo[next]!, ACCESS.READ) === OUTCOME.TRANSLATED) good++;
+      wait = endpoint.answer.paLo;
     }
     if (good !== ops) throw new Error(`${plugin.id}: ${ops - good} of ${ops} translations faulted in the bench`);
   };

@@ -41,7 +41,8 @@ export function farApart(count: number, last: bigint): PageSet {
   return pageSet(Array.from({ length: count }, (_, at) => iova(at)));
 }
 
-function scrambled(at: number): bigint {
+/** A fixed sequence that looks random; 56 bits. */
+export function scrambled(at: number): bigint {
   let value = BigInt.asUintN(64, BigInt(at + 1) * 0x9e37_79b9_7f4a_7c15n);
   value ^= value >> 29n;
   return BigInt.asUintN(64, value * 0xbf58_476d_1ce4_e5b9n) >> 8n;

@@ -12,7 +12,7 @@ export const PAGE = 4096n;
 export const RW = PROT.READ | PROT.WRITE;
 /** Odd multiple of the page size above any alignment a bench's IOVAs have: only smallest pages can map it. */
 export const PA_BASE = 0x1_0000_1000n;
-const DEVICE_ID = 0x10;
+const FIRST_DEVICE = 0x10;
 
 /** One vendor's unit in its default configuration, with a driver, a device and a domain attached. */
 export interface Rig {
@@ -22,17 +22,22 @@ export interface Rig {
   readonly unit: Unit;
   readonly endpoint: Endpoint;
   readonly device: Device;
+  /** One more device behind the unit. */
+  addDevice(): { endpoint: Endpoint; device: Device };
 }
 
 export function makeRig(plugin: VendorPlugin): Rig {
   const config = plugin.configs[0]!;
   const machine = new Machine();
   const unit = machine.addUnit(plugin, config);
-  const endpoint = unit.endpoint({ requesterIds: [DEVICE_ID] });
   const system = new IommuSystem();
   system.addUnit(unit.driver);
-  const device = system.addDevice(unit.driver, endpoint.description);
-  return { plugin, config, machine, unit, endpoint, device };
+  let next = FIRST_DEVICE;
+  const addDevice = () => {
+    const endpoint = unit.endpoint({ requesterIds: [next++] });
+    return { endpoint, device: system.addDevice(unit.driver, endpoint.description) };
+  };
+  return { plugin, config, machine, unit, ...addDevice(), addDevice };
 }
 
 export function attachedDomain({ device }: Rig): PagingDomain {
