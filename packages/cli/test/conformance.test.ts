@@ -69,6 +69,16 @@ test.each([
   ['a shard that is none', ['--shard', 'x'], /--shard.*x/],
   ['a report that is not there', ['--merge', 'absent.json'], /--merge.*absent\.json/],
   ['a report that is none', ['--merge', scratch.file('none.json', '{}')], /none\.json.*no list of cases/],
+  [
+    'a report with a status that counts nowhere',
+    [
+      '--merge',
+      scratch.file('odd.json', '{"cases":[{"vendor":"v","config":"c","id":"i","title":"t","status":"failed"}]}'),
+    ],
+    /odd\.json.*cases\[0\] is no result/,
+  ],
+  ['a plugin that is not there, though nothing runs', ['--list', '--plugin', './absent.js'], /--plugin.*absent\.js/],
+  ['a filter that lists nothing', ['--list', '--filter', 'nothing/*'], /--filter.*nothing/],
 ])('%s is exit 2', async (_, argv, message) => {
   const result = await run('conformance', ...argv);
   expect(result).toMatchObject({ code: 2, stdout: '' });

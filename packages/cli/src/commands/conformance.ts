@@ -66,16 +66,22 @@ async function conformance(options: ConformanceCommandOptions, context: CommandC
 }
 
 async function run(options: ConformanceCommandOptions, { io }: CommandContext): Promise<ConformanceReport> {
-  const vendors = chooseVendors(await loadAllVendors(options.plugin), options.vendor);
+  const vendors = await checkedVendors(options);
   const { filter, config, shard } = options;
-  if (config !== undefined) checkConfig(config, vendors);
-  if (filter !== undefined && listCases(filter).length === 0)
-    throw new UsageError(`option '--filter': no case matches '${filter}'`);
   const progress = new Progress(io.stderr, 'cases run');
   let done = 0;
   const report = runConformance({ vendors, filter, config, shard, onResult: () => progress.show(++done) });
   progress.done();
   return report;
+}
+
+/** The vendors that options choose; configuration and filter must name something of theirs. */
+async function checkedVendors({ plugin, vendor, filter, config }: ConformanceCommandOptions) {
+  const vendors = chooseVendors(await loadAllVendors(plugin), vendor);
+  if (config !== undefined) checkConfig(config, vendors);
+  if (filter !== undefined && listCases(filter).length === 0)
+    throw new UsageError(`option '--filter': no case matches '${filter}'`);
+  return vendors;
 }
 
 function checkConfig(name: string, vendors: readonly VendorPlugin[]): void {
@@ -84,7 +90,9 @@ function checkConfig(name: string, vendors: readonly VendorPlugin[]): void {
     throw new UsageError(`option '--config': no configuration '${name}'; known: ${[...new Set(known)].join(', ')}`);
 }
 
-async function list({ filter, reporter }: ConformanceCommandOptions, { out }: CommandContext): Promise<void> {
+async function list(options: ConformanceCommandOptions, { out }: CommandContext): Promise<void> {
+  await checkedVendors(options);
+  const { filter, reporter } = options;
   const cases = listCases(filter);
   if (reporter === 'json') return out.line(JSON.stringify({ cases }, null, 1));
   for (const line of cases.map(listingText)) await out.line(line);
@@ -104,8 +112,20 @@ function readReport(file: string): ConformanceReport {
   try {
     const report = jsonObject(readFileSync(file, 'utf8'));
     if (!Array.isArray(report.cases)) throw new SyntaxError('no conformance report: it has no list of cases');
+    const odd = report.cases.findIndex((result) => !isResult(result));
+    if (odd >= 0) throw new SyntaxError(`no conformance report: cases[${odd}] is no result of a case`);
     return report as unknown as ConformanceReport;
   } catch (error) {
     throw new UsageError(`option '--merge' ${file}: ${reasonOf(error)}`);
   }
+}
+
+const STATUSES: readonly unknown[] = ['pass', 'fail', 'skip'] satisfies ConformanceReport['cases'][number]['status'][];
+
+/** What a report and its totals cannot do without: a status that counts nowhere would hide a failure. */
+function isResult(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const result = value as Record<string, unknown>;
+  const texts = ['vendor', 'config', 'id', 'title'].every((key) => typeof result[key] === 'string');
+  return texts && STATUSES.includes(result.status) && typeof result.durationMs === 'number';
 }
