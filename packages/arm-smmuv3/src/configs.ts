@@ -20,7 +20,7 @@ export const CONFIGS: readonly SmmuVendorConfig[] = [
   vendorConfig('nested-4k', 'both stages, 4 KiB granule', { granules: [12] }, NESTED),
   vendorConfig('s1-4k', 'stage 1 only, 4 KiB granule', { ...S1, granules: [12] }, STAGE1),
   vendorConfig('s2-4k', 'stage 2 only, 4 KiB granule', { ...S2, granules: [12] }, STAGE2),
-  vendorConfig('s1-16k', 'stage 1 only, 16 KiB granule', { ...S1, granules: [14] }, STAGE1),
+  vendorConfig('s1-16k', 'stage 1 only, 16 KiB granule, no substreams', { ...S1, granules: [14], ssidBits: 0 }, ALWAYS),
   vendorConfig('s1-64k', 'stage 1 only, 64 KiB granule', { ...S1, granules: [16] }, STAGE1),
   vendorConfig('s2-16k', 'stage 2 only, 16 KiB granule', { ...S2, granules: [14] }, STAGE2),
   vendorConfig('s2-64k', 'stage 2 only, 64 KiB granule', { ...S2, granules: [16] }, STAGE2),

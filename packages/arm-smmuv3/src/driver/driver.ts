@@ -166,7 +166,7 @@ export class SmmuDriver implements IommuDriver {
   }
 
   #optionsFor(flags: number): PagingOptions {
-    const { stage1, stage2, dirty } = this.#up().features;
+    const { stage1, stage2, dirty, ssidBits } = this.#up().features;
     if (flags === ALLOC.NEST_PARENT) {
       ensure(stage1 && stage2, 'EOPNOTSUPP', 'a nesting parent needs both stages');
       return { stage: 2, nestParent: true, dirty: false };
@@ -174,6 +174,7 @@ export class SmmuDriver implements IommuDriver {
     const known = (flags & ~(ALLOC.DIRTY_TRACKING | ALLOC.PASID)) === 0;
     ensure(known, 'EOPNOTSUPP', `flags 0x${flags.toString(16)} do not go together here`);
     ensure(flags === 0 || stage1, 'EOPNOTSUPP', 'these flags need a stage 1');
+    ensure((flags & ALLOC.PASID) === 0 || ssidBits > 0, 'EOPNOTSUPP', 'the SMMU has no substreams');
     const logs = (flags & ALLOC.DIRTY_TRACKING) !== 0;
     ensure(!logs || dirty, 'EOPNOTSUPP', 'the SMMU does not log writes');
     return { stage: stage1 ? 1 : 2, nestParent: false, dirty: logs };

@@ -202,6 +202,7 @@ describe('errors leave things as they were', () => {
     ['NEST_PARENT with DIRTY', NESTING, 3],
     ['DIRTY without HTTU', NESTING, 2],
     ['PASID without stage 1', CAPTURE_B, 8],
+    ['PASID without substreams', CAPTURE_A, 8],
     ['FAULT', NESTING, 4],
     ['an unknown flag', NESTING, 16],
   ])('%s: EOPNOTSUPP', (_what, script, flags) => {
