@@ -1,4 +1,4 @@
-import { REGISTERS, TTM } from '../format/index.ts';
+import { REGISTERS } from '../format/index.ts';
 import { STATUS, type UnitState } from './state.ts';
 
 const GCMD = REGISTERS.GCMD.at / 4;
@@ -6,7 +6,7 @@ const LEVELS = STATUS.TES | STATUS.QIES | STATUS.IRES | STATUS.CFIS;
 
 /** What follows when a command has changed a status bit. */
 export interface CommandEffects {
-  /** Every cache, as SRTP with ESRTPS and turning scalable translation off do. */
+  /** Every cache, as SRTP with ESRTPS does, and turning translation off where scalable mode exists. */
   dropAll(): void;
   translationChanged(): void;
   queueEnabled(on: boolean): void;
@@ -71,7 +71,7 @@ export class GlobalCommand {
     state.setStatus(this.levels, true);
     const changed = was ^ state.status;
     const off = changed & was;
-    if ((off & STATUS.TES) !== 0 && state.ttm !== TTM.LEGACY) effects.dropAll();
+    if ((off & STATUS.TES) !== 0 && state.features.ecap.SMTS) effects.dropAll();
     state.refreshMode();
     if ((changed & (STATUS.TES | STATUS.IRES)) !== 0) effects.translationChanged();
     if ((changed & STATUS.QIES) !== 0) effects.queueEnabled((state.status & STATUS.QIES) !== 0);

@@ -55,15 +55,20 @@ describe('GCMD and GSTS', () => {
     expect(other.reg('GSTS')).toBe(0n);
   });
 
-  test('turning translation off drops the caches in scalable mode, not in legacy mode', () => {
-    const legacy = legacyRig();
-    const leaf = legacy.map(legacy.table, 4, 0n, PAGE_0, 3n);
-    legacy.enable(legacy.root);
-    legacy.read(0n);
-    legacy.put(leaf, 0n);
-    legacy.write('GCMD', 0);
-    legacy.write('GCMD', TE);
-    expect(legacy.code(0n)).toBe(0);
+  test('turning translation off drops the caches of a unit with scalable mode, in whichever mode it is', () => {
+    for (const [config, code] of [
+      ['legacy-4level', 0],
+      ['scalable-ss', 6],
+    ] as const) {
+      const legacy = legacyRig(config);
+      const leaf = legacy.map(legacy.table, 4, 0n, PAGE_0, 3n);
+      legacy.enable(legacy.root);
+      legacy.read(0n);
+      legacy.put(leaf, 0n);
+      legacy.write('GCMD', 0);
+      legacy.write('GCMD', TE);
+      expect(legacy.code(0n)).toBe(code);
+    }
     const rig = scalableRig('scalable-ss');
     const table = rig.page();
     rig.put(rig.entry(0), table | 0x89n, 7n);
