@@ -1,4 +1,12 @@
-import { CMD_ATC_INV, CMD_PRI_RESP, CMD_SYNC, CMD_TLBI_NH_VA, OPCODE } from '../format/commands.ts';
+import {
+  CMD_ATC_INV,
+  CMD_CFGI_STE,
+  CMD_PRI_RESP,
+  CMD_SYNC,
+  CMD_TLBI_NH_VA,
+  HAS_SSEC,
+  OPCODE,
+} from '../format/commands.ts';
 
 type Words = Uint32Array;
 
@@ -29,6 +37,6 @@ const PROBLEMS: Readonly<Record<number, (words: Words) => string[]>> = {
 /** Why a command of a known opcode is CERROR_ILL on every unit's Non-secure queue; empty when some unit takes it. */
 export function commandProblems(opcode: number, words: Words): string[] {
   const problems = RANGED.has(opcode) ? rangeProblems(words) : (PROBLEMS[opcode]?.(words) ?? []);
-  const secure = opcode !== OPCODE.SYNC && CMD_SYNC.get(words, 'SSec');
+  const secure = HAS_SSEC.has(opcode) && CMD_CFGI_STE.get(words, 'SSec');
   return secure ? ['SSec=1 in a Non-secure queue', ...problems] : problems;
 }

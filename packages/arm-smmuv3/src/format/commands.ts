@@ -41,7 +41,9 @@ export interface CommandFormat {
   readonly layout: Layout;
 }
 
-const COMMON = { Opcode: uint(7, 0), SSec: flag(10) };
+const COMMON = { Opcode: uint(7, 0) };
+/** Only commands that name a stream by its configuration, or end its stalls, have it; elsewhere bit 10 is reserved. */
+const SSEC = { SSec: flag(10) };
 const SUBSTREAM = { SSV: flag(11), SubstreamID: uint(31, 12) };
 const STREAM = { StreamID: uint(63, 32) };
 const VMID = { VMID: uint(47, 32) };
@@ -61,18 +63,23 @@ function command<const S extends Fields>(name: string, section: string, fields: 
   return layout(`CMD_${name}`, `IHI 0070 ${section}`, 128, { ...COMMON, ...fields });
 }
 
-export const CMD_PREFETCH_CONFIG = command('PREFETCH_CONFIG', '4.2.1', { ...SUBSTREAM, ...STREAM });
+export const CMD_PREFETCH_CONFIG = command('PREFETCH_CONFIG', '4.2.1', {
+  ...SSEC,
+  ...SUBSTREAM,
+  ...STREAM,
+});
 export const CMD_PREFETCH_ADDR = command('PREFETCH_ADDR', '4.2.2', {
+  ...SSEC,
   ...SUBSTREAM,
   ...STREAM,
   Size: uint(68, 64),
   ...ADDRESS,
 });
-export const CMD_CFGI_STE = command('CFGI_STE', '4.3.1', { ...STREAM, ...LEAF });
-export const CMD_CFGI_STE_RANGE = command('CFGI_STE_RANGE', '4.3.2', { ...STREAM, Range: uint(68, 64) });
-export const CMD_CFGI_CD = command('CFGI_CD', '4.3.3', { SubstreamID: uint(31, 12), ...STREAM, ...LEAF });
-export const CMD_CFGI_CD_ALL = command('CFGI_CD_ALL', '4.3.4', STREAM);
-export const CMD_CFGI_VMS_PIDM = command('CFGI_VMS_PIDM', '4.3.5', VMID);
+export const CMD_CFGI_STE = command('CFGI_STE', '4.3.1', { ...SSEC, ...STREAM, ...LEAF });
+export const CMD_CFGI_STE_RANGE = command('CFGI_STE_RANGE', '4.3.2', { ...SSEC, ...STREAM, Range: uint(68, 64) });
+export const CMD_CFGI_CD = command('CFGI_CD', '4.3.3', { ...SSEC, SubstreamID: uint(31, 12), ...STREAM, ...LEAF });
+export const CMD_CFGI_CD_ALL = command('CFGI_CD_ALL', '4.3.4', { ...SSEC, ...STREAM });
+export const CMD_CFGI_VMS_PIDM = command('CFGI_VMS_PIDM', '4.3.5', { ...SSEC, ...VMID });
 export const CMD_TLBI_NH_ALL = command('TLBI_NH_ALL', '4.4.1', VMID);
 export const CMD_TLBI_NH_ASID = command('TLBI_NH_ASID', '4.4.1', { ...VMID, ...ASID });
 export const CMD_TLBI_NH_VA = command('TLBI_NH_VA', '4.4.1', { ...VMID, ...ASID, ...RANGE, ...ADDRESS });
@@ -99,8 +106,14 @@ export const CMD_PRI_RESP = command('PRI_RESP', '4.5.2', {
   PRGIndex: uint(72, 64),
   Resp: uint(77, 76, { 0: 'ResponseFailure', 1: 'InvalidRequest', 2: 'Success' }),
 });
-export const CMD_RESUME = command('RESUME', '4.6.1', { Ac: flag(12), Ab: flag(13), ...STREAM, STAG: uint(79, 64) });
-export const CMD_STALL_TERM = command('STALL_TERM', '4.6.2', STREAM);
+export const CMD_RESUME = command('RESUME', '4.6.1', {
+  ...SSEC,
+  Ac: flag(12),
+  Ab: flag(13),
+  ...STREAM,
+  STAG: uint(79, 64),
+});
+export const CMD_STALL_TERM = command('STALL_TERM', '4.6.2', { ...SSEC, ...STREAM });
 export const CMD_SYNC = command('SYNC', '4.7.3', {
   CS: uint(13, 12, { 0: 'SIG_NONE', 1: 'SIG_IRQ', 2: 'SIG_SEV' }),
   MSH: uint(23, 22),
@@ -140,4 +153,11 @@ const ALL: Readonly<Record<Opcode, Layout>> = {
 /** Every command of the architecture by opcode; an opcode that is not here is CERROR_ILL. */
 export const COMMANDS: Readonly<Record<number, CommandFormat | undefined>> = Object.fromEntries(
   Object.entries(ALL).map(([opcode, form]) => [opcode, { name: form.name, layout: form }]),
+);
+
+/** Opcodes whose bit 10 is SSec, which must be 0 in a Non-secure queue. IHI 0070 4.1.6. */
+export const HAS_SSEC: ReadonlySet<number> = new Set(
+  Object.entries(ALL)
+    .filter(([, form]) => 'SSec' in form.fields)
+    .map(([opcode]) => Number(opcode)),
 );

@@ -1,5 +1,5 @@
 import { wordsToBytes } from '@iommukit/bits';
-import { CMD_SYNC, COMMAND_BYTES, OPCODE } from '../format/commands.ts';
+import { CMD_CFGI_STE, COMMAND_BYTES, HAS_SSEC, OPCODE } from '../format/commands.ts';
 import { CERROR, CMDQ_CONS, CR0, REGISTERS } from '../format/registers.ts';
 import type { Command } from './command-set.ts';
 import { GLOBAL_ERROR, type Interrupts } from './interrupts.ts';
@@ -11,7 +11,7 @@ const BASE = REGISTERS.CMDQ_BASE.at / 4;
 const PROD = REGISTERS.CMDQ_PROD.at / 4;
 const CONS = REGISTERS.CMDQ_CONS.at / 4;
 const CMDQEN = 1 << CR0.fields.CMDQEN.lsb;
-const SSEC = 1 << CMD_SYNC.fields.SSec.lsb;
+const SSEC = 1 << CMD_CFGI_STE.fields.SSec.lsb;
 const ERR_SHIFT = CMDQ_CONS.fields.ERR.lsb;
 const ERR_MASK = 0x7f << ERR_SHIFT;
 const COMMAND_WORDS = COMMAND_BYTES / 4;
@@ -80,8 +80,8 @@ export class CommandConsumer {
     const opcode = words[0]! & 0xff;
     const command = this.commands[opcode];
     if (command === undefined || !command.legal(words, this.unit.features)) return CERROR.ILL;
+    if ((words[0]! & SSEC) !== 0 && HAS_SSEC.has(opcode)) return CERROR.ILL;
     if (opcode === OPCODE.SYNC) this.flush();
-    else if ((words[0]! & SSEC) !== 0) return CERROR.ILL;
     if (command.atOnce) command.run(words);
     else this.hold();
     return CERROR.NONE;

@@ -24,7 +24,6 @@ describe('decode', () => {
       name: 'CMD_TLBI_NH_VA',
       fields: {
         Opcode: 0x12,
-        SSec: false,
         VMID: 0x1111,
         ASID: 0x2222,
         NUM: 5,
@@ -48,6 +47,16 @@ describe('decode', () => {
       reserved: ['[65:65]=0x1', '[127:127]=0x1'],
       problems: [],
     });
+  });
+
+  test('bit 10 is SSec where a stream is named, and a reserved bit of a TLBI', () => {
+    expect(decode('command', '10040000010000000000000000000000')).toMatchObject({
+      name: 'CMD_TLBI_NH_ALL',
+      fields: { Opcode: 0x10, VMID: 1 },
+      reserved: ['[10:10]=0x1'],
+      problems: [],
+    });
+    expect(decode('command', '03000000010000000000000000000000').fields).toMatchObject({ SSec: false });
   });
 
   test.each([

@@ -52,7 +52,7 @@ describe('what is illegal, IHI 0070 4 and 7.1', () => {
     ['opcode 0', [0, 0, 0, 0], both, 1],
     ['opcode 0xff', [0xff, 0, 0, 0], both, 1],
     ['SSec=1', [0x403, 0, 1, 0], both, 1],
-    ['SSec=1 with TLBI', [0x410, 0, 0, 0], both, 1],
+    ['a reserved bit 10 of a TLBI', [0x410, 0, 0, 0], both, 0],
     // Range fields: TG in 75:74, TTL in 73:72, NUM 16:12, SCALE 24:20.
     ['TG without range or level', [0x12, 0, 1 << 10, 0], both, 1],
     ['TG with NUM', [0x1012, 0, 1 << 10, 0], both, 0],
