@@ -73,3 +73,19 @@ test('a vendor that cannot nest has no such figure, and a filter that matches no
   expect(bad).toMatchObject({ code: 2, stdout: '' });
   expect(bad.stderr).toMatch(/no figure matches 'absent'/);
 });
+
+test('the user API has figures of its own: by ioctls on each vendor, and without one', async () => {
+  const names = (vendorsOnly: boolean) =>
+    chosenFigures({ vendors: [virtioIommu], filter: '*io{ctl,as}-*', vendorsOnly }).map(
+      ({ vendor, kind }) => `${vendor}/${kind.name}`,
+    );
+  expect(names(true)).toEqual(
+    FIGURES.filter(({ name }) => name.startsWith('ioctl-')).map(({ name }) => `virtio-iommu/${name}`),
+  );
+  expect(names(false).filter((name) => name.startsWith('iommufd/ioas-'))).toHaveLength(9);
+  const { stdout } = await run('bench', '--filter', '{iommufd/*4k-of-1k,intel-vtd/ioctl-map-unmap-4k}', '--json');
+  for (const { nsPerOp, limitNsPerOp } of JSON.parse(stdout).results) {
+    expect(limitNsPerOp).toBeGreaterThan(0);
+    expect(nsPerOp).toBeGreaterThan(limitNsPerOp);
+  }
+});

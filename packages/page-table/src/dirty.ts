@@ -6,14 +6,35 @@ export type DirtyReport = (frame: number, frames: number) => void;
 /** Reports the dirty leaves that touch `[frame, frame + frames)`, whole; makes them clean unless `keep`. Skips holes. */
 export function collectDirty(tree: TableTree, frame: number, frames: number, keep: boolean, report: DirtyReport): void {
   const end = frame + frames;
-  let at = frame;
-  while (at < end) {
-    const table = tree.descend(at, 0);
-    const span = tree.span(table.level);
-    const base = Math.floor(at / span) * span;
-    if (takeDirty(tree, table, tree.indexOf(at, table.level), keep)) report(base, span);
-    at = base + span;
+  for (let at = frame; at < end; ) at = sweep(tree, tree.descend(at, 0), at, end, keep, report);
+}
+
+/**
+ * One table from the entry for `frame` on, up to its end, to `end`, or to the next entry that points at a table. Returns
+ * the frame to go on from; the first entry is done in any case, for the descent ended there.
+ */
+function sweep(
+  tree: TableTree,
+  table: TableNode,
+  frame: number,
+  end: number,
+  keep: boolean,
+  report: DirtyReport,
+): number {
+  const span = tree.span(table.level);
+  const entries = tree.entries(table.level);
+  const first = tree.indexOf(frame, table.level);
+  let at = Math.floor(frame / span) * span;
+  for (let index = first; index < entries && at < end; index++, at += span) {
+    if (index > first && pointsOn(tree, table, index)) return at;
+    if (takeDirty(tree, table, index, keep)) report(at, span);
   }
+  return at;
+}
+
+function pointsOn({ memory, format }: TableTree, { level, hi, lo }: TableNode, index: number): boolean {
+  if (level === 0 || !memory.read64(hi, (lo + index * 8) | 0)) return false;
+  return format.isPresent(memory.lo, memory.hi) && format.isTable(level, memory.lo, memory.hi);
 }
 
 /** Hardware may set the bit while this looks at it: the entry changes by compare and swap only. */

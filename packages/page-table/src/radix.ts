@@ -129,9 +129,17 @@ export class RadixTable {
     if (end <= iova) return;
     const first = iova >> granule;
     const frames = Number(((end - 1n) >> granule) - first + 1n);
-    collectDirty(this.tree, Number(first), frames, keep, (frame, count) =>
-      report(BigInt(frame) << granule, BigInt(count) << granule),
-    );
+    // Most leaves have one size, and a frame times a power of two is exact.
+    const bytes = 2 ** this.format.granuleLg2;
+    let lastCount = 0;
+    let lastSize = 0n;
+    collectDirty(this.tree, Number(first), frames, keep, (frame, count) => {
+      if (count !== lastCount) {
+        lastCount = count;
+        lastSize = BigInt(count * bytes);
+      }
+      report(BigInt(frame * bytes), lastSize);
+    });
   }
 
   /** Gives every table back, the root included. Nothing may walk the table any more. */

@@ -1,5 +1,6 @@
 import { ACCESS, OUTCOME, type VendorPlugin } from '@iommukit/core';
 import type { Endpoint } from '@iommukit/machine';
+import { IOCTL_FIGURES } from './iommufd.ts';
 import { bareFill, bareLoads, bareLookup, bareQueue, bareWalk, type Limit } from './limits.ts';
 import type { Workload } from './measure.ts';
 import { makeGuests } from './nested.ts';
@@ -44,6 +45,7 @@ export const FIGURES: readonly FigureKind[] = [
     translates: false,
     make: (plugin: VendorPlugin) => mapUnmap(plugin, pages),
   })),
+  ...IOCTL_FIGURES,
 ];
 
 function hit(plugin: VendorPlugin): Figure {

@@ -152,3 +152,39 @@ export function bareQueue(): Limit {
     },
   };
 }
+
+/** A pass over `count` 64-bit entries that gathers one bit of each into a bitmap. */
+export function bareScan(count: number): Limit {
+  const entries = new Int32Array(count * 2).fill(0x200);
+  const bits = new Int32Array(count / 32);
+  return {
+    name: `bare pass over ${count.toLocaleString('en-US')} entries, a bit of each into a bitmap`,
+    run(ops) {
+      for (let i = 0; i < ops; i++) {
+        for (let at = 0; at < count; at++) if ((entries[at * 2]! & 0x200) !== 0) bits[at >>> 5]! |= 1 << (at & 31);
+        sink[0]! ^= bits[0]!;
+      }
+    },
+  };
+}
+
+/** Binary search among `count` sorted numbers, for one after the other in a scattered order. */
+export function bareSearch(count: number): Limit {
+  const starts = Float64Array.from({ length: count }, (_, at) => at * 2 ** 32);
+  let wanted = 0;
+  return {
+    name: `bare binary search among ${count.toLocaleString('en-US')} numbers`,
+    run(ops) {
+      for (let i = 0; i < ops; i++) {
+        wanted = (wanted + 7919) % count;
+        let low = 0;
+        for (let high = count; low < high; ) {
+          const middle = (low + high) >>> 1;
+          if (starts[middle]! < starts[wanted]!) low = middle + 1;
+          else high = middle;
+        }
+        sink[0]! ^= low;
+      }
+    },
+  };
+}

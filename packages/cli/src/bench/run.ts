@@ -1,10 +1,11 @@
 import os from 'node:os';
 import type { VendorPlugin } from '@iommukit/core';
 import picomatch from 'picomatch';
-import { FIGURES, type FigureKind } from './figures.ts';
+import { FIGURES, type Figure, type FigureKind } from './figures.ts';
 import { bareWalk, type Limit } from './limits.ts';
 import { bytesPerOp, measureTogether } from './measure.ts';
 import { neighbours } from './pages.ts';
+import { NO_VENDOR, SPACE_FIGURES } from './space.ts';
 
 export interface BenchResult {
   readonly name: string;
@@ -42,33 +43,48 @@ export interface BenchOptions {
   readonly vendors: readonly VendorPlugin[];
   /** Matches `name`, `vendor` or `vendor/name`. */
   readonly filter?: string | undefined;
+  /** Leave out the figures that have no vendor. */
+  readonly vendorsOnly?: boolean;
   /** Before each figure. */
   readonly onStart?: (vendor: string, name: string, done: number, total: number) => void;
 }
 
-export function chosenFigures({ vendors, filter }: BenchOptions): { plugin: VendorPlugin; kind: FigureKind }[] {
+/** A figure, and whose it is. */
+export interface ChosenFigure {
+  readonly vendor: string;
+  readonly config: string;
+  readonly kind: FigureKind;
+  make(): Figure | null;
+}
+
+export function chosenFigures({ vendors, filter, vendorsOnly = false }: BenchOptions): ChosenFigure[] {
   const matches = filter === undefined ? () => true : picomatch(filter);
-  return vendors.flatMap((plugin) =>
-    FIGURES.filter(({ name }) => [name, plugin.id, `${plugin.id}/${name}`].some((text) => matches(text))).map(
-      (kind) => ({ plugin, kind }),
-    ),
+  const own = vendors.flatMap((plugin) =>
+    FIGURES.map((kind) => {
+      const config = plugin.configs[0]!.name;
+      return { vendor: plugin.id, config, kind, make: () => kind.make(plugin) };
+    }),
+  );
+  const common = SPACE_FIGURES.map((kind) => ({ vendor: NO_VENDOR, config: '-', kind, make: () => kind.make() }));
+  return [...own, ...(vendorsOnly ? [] : common)].filter(({ vendor, kind: { name } }) =>
+    [name, vendor, `${vendor}/${name}`].some((text) => matches(text)),
   );
 }
 
 export function runBench(options: BenchOptions): BenchReport {
   const chosen = chosenFigures(options);
   const scale = bareWalk(neighbours(SCALE_PAGES));
-  const results = chosen.map(({ plugin, kind }, at) => {
-    options.onStart?.(plugin.id, kind.name, at, chosen.length);
-    return measureFigure(plugin, kind, scale);
+  const results = chosen.map((one, at) => {
+    options.onStart?.(one.vendor, one.kind.name, at, chosen.length);
+    return measureFigure(one, scale);
   });
   return { machine: machine(scale), results: results.filter((result) => result !== null) };
 }
 
 const SCALE_PAGES = 262_144;
 
-function measureFigure(plugin: VendorPlugin, kind: FigureKind, scale: Limit): BenchResult | null {
-  const figure = kind.make(plugin);
+function measureFigure({ vendor, config, kind, make }: ChosenFigure, scale: Limit): BenchResult | null {
+  const figure = make();
   if (figure === null) return null;
   const [subject, bare] = measureTogether([figure.work, figure.limit]) as [number, number];
   // Apart from the two: its tables would push theirs out of the processor's caches.
@@ -76,8 +92,8 @@ function measureFigure(plugin: VendorPlugin, kind: FigureKind, scale: Limit): Be
   return {
     name: kind.name,
     title: kind.title,
-    vendor: plugin.id,
-    config: plugin.configs[0]!.name,
+    vendor,
+    config,
     nsPerOp: rounded(subject),
     limitName: figure.limit.name,
     limitNsPerOp: rounded(bare),

@@ -26,12 +26,14 @@ export function benchCommand(context: CommandContext): Command {
 async function bench(options: BenchCommandOptions, { io, out }: CommandContext): Promise<void> {
   const vendors = chooseVendors(await loadAllVendors(options.plugin), options.vendor);
   const { filter } = options;
-  if (chosenFigures({ vendors, filter }).length === 0)
+  const vendorsOnly = options.vendor.length > 0;
+  if (chosenFigures({ vendors, filter, vendorsOnly }).length === 0)
     throw new UsageError(`option '--filter': no figure matches '${filter}'`);
   const progress = new Progress(io.stderr, 'figures timed');
   const report = runBench({
     vendors,
     filter,
+    vendorsOnly,
     onStart: (vendor, name, done, total) => progress.show(done, `of ${total}, now ${vendor}/${name}`),
   });
   progress.done();
