@@ -6,6 +6,7 @@ import { fault } from './fault.ts';
 import { group } from './group.ts';
 import { information } from './information.ts';
 import { invalidation } from './invalidation.ts';
+import { iommufd } from './iommufd.ts';
 import { isolation } from './isolation.ts';
 import { lifecycle } from './lifecycle.ts';
 import { map } from './map.ts';
@@ -41,6 +42,7 @@ const suite: readonly Case[] = [
   ...nativeInvalidation,
   ...failure,
   ...random,
+  ...iommufd,
 ];
 
 /** The same, each with the places in the manuals that it follows from. */

@@ -1,6 +1,7 @@
 import { attachMutants } from './attach-mutants.ts';
 import { guestMutants } from './guest-mutants.ts';
 import { hardwareMutants } from './hardware-mutants.ts';
+import { iommufdMutants } from './iommufd-mutants.ts';
 import { mappingMutants } from './mapping-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { reportMutants } from './report-mutants.ts';
@@ -24,6 +25,7 @@ export const vendorMutants: readonly Mutant[] = [
   ...reportMutants,
   ...guestMutants,
   ...hardwareMutants,
+  ...iommufdMutants,
 ];
 
 /** Mutants of the toy's insides. */

@@ -6,6 +6,7 @@ import {
   DmaRequest,
   type Domain,
   type FirmwareReservation,
+  type GuestKit,
   IommuSystem,
   type NestedDomain,
   OUTCOME,
@@ -115,9 +116,14 @@ export class Rig {
 
   /** A guest with one device. */
   nest(owner: RigDevice, virtualId = 5n): Nest {
+    return new Nest(this, this.guestKit, owner, virtualId);
+  }
+
+  /** What a guest's driver writes. */
+  get guestKit(): GuestKit {
     const kit = this.#plugin.guest;
     ok(kit !== undefined, 'the vendor says it nests, but brings no guest kit');
-    return new Nest(this, kit, owner, virtualId);
+    return kit;
   }
 
   /** Lets time pass until no hardware work and no interrupt waits. */
