@@ -26,6 +26,10 @@ export const STAGE2_ALL = 0x3c0;
 /** What of a context descriptor decides about stage-1 rights. */
 export const S1_CONTROL = { PAN: 1, EPAN: 2, WXN: 4, EL2: 8, HD: 16 } as const;
 
+// V8 folds a module's own constants into the code and loads exported ones every time.
+const BITS = RIGHTS;
+const CONTROL = S1_CONTROL;
+
 const AP1 = 1 << 6;
 const AP2 = 1 << 7;
 const NG = 1 << 11;
@@ -43,22 +47,22 @@ const NO_WRITE_TABLE = 1 << (62 - 32);
  * makes them count for nothing), `control` the {@link S1_CONTROL} bits.
  */
 export function stage1Rights(lo: number, hi: number, tables: number, control: number): number {
-  const clean = (hi & DBM) !== 0 && (control & S1_CONTROL.HD) !== 0;
+  const clean = (hi & DBM) !== 0 && (control & CONTROL.HD) !== 0;
   const writable = ((lo & AP2) === 0 || clean) && (tables & NO_WRITE_TABLE) === 0;
   const unprivilegedNever = (hi & UXN) !== 0 || (tables & XN_TABLE) !== 0;
-  const wxn = (control & S1_CONTROL.WXN) !== 0;
-  if ((control & S1_CONTROL.EL2) !== 0) {
+  const wxn = (control & CONTROL.WXN) !== 0;
+  if ((control & CONTROL.EL2) !== 0) {
     const execute = !unprivilegedNever && !(wxn && writable);
     return (writable ? 0x12 : 0) | (execute ? 0x24 : 0) | 0x09;
   }
   const open = (lo & AP1) !== 0 && (tables & NO_UNPRIVILEGED_TABLE) === 0;
   const privilegedNever = (hi & PXN) !== 0 || (tables & PXN_TABLE) !== 0;
-  let rights = (lo & NG) !== 0 ? RIGHTS.NOT_GLOBAL : 0;
-  if (open) rights |= writable ? RIGHTS.S1_READ | RIGHTS.S1_WRITE : RIGHTS.S1_READ;
-  if (!unprivilegedNever && !(wxn && open && writable)) rights |= RIGHTS.S1_EXECUTE;
-  if (!privilegedNever && !(open && writable) && !(wxn && writable)) rights |= RIGHTS.S1_PRIV_EXECUTE;
+  let rights = (lo & NG) !== 0 ? BITS.NOT_GLOBAL : 0;
+  if (open) rights |= writable ? BITS.S1_READ | BITS.S1_WRITE : BITS.S1_READ;
+  if (!unprivilegedNever && !(wxn && open && writable)) rights |= BITS.S1_EXECUTE;
+  if (!privilegedNever && !(open && writable) && !(wxn && writable)) rights |= BITS.S1_PRIV_EXECUTE;
   if (hiddenFromPrivileged(open, !unprivilegedNever, control)) return rights;
-  return rights | (writable ? RIGHTS.S1_PRIV_READ | RIGHTS.S1_PRIV_WRITE : RIGHTS.S1_PRIV_READ);
+  return rights | (writable ? BITS.S1_PRIV_READ | BITS.S1_PRIV_WRITE : BITS.S1_PRIV_READ);
 }
 
 /** PAN keeps privileged data accesses off pages open to unprivileged ones; EPAN counts executable pages as open. */
@@ -79,8 +83,8 @@ const S2_EXECUTE_BY_XN: readonly number[] = [
 export function stage2Rights(lo: number, hi: number, xnx: boolean, dirty: boolean): number {
   const xn = (hi >>> (53 - 32)) & 3;
   let rights = S2_EXECUTE_BY_XN[xnx ? xn : xn & 2]! | (lo & (3 << 6));
-  if (dirty && (hi & DBM) !== 0) rights |= RIGHTS.S2_WRITE;
-  return (lo & (3 << 4)) === 0 ? rights | RIGHTS.S2_DEVICE : rights;
+  if (dirty && (hi & DBM) !== 0) rights |= BITS.S2_WRITE;
+  return (lo & (3 << 4)) === 0 ? rights | BITS.S2_DEVICE : rights;
 }
 
 /** The stage-1 right that an access needs, by access + 3 * privileged. */

@@ -256,7 +256,7 @@ test('any bytes decode, as every kind', () => {
         expect(raw.length).toBe(size! * 2);
         expect(name === 'UNKNOWN').toBe(problems.length > 0);
       }),
-      { numRuns: Math.ceil(numRuns / 2) },
+      { numRuns },
     );
   }
 });
