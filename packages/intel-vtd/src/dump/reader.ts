@@ -18,6 +18,12 @@ import { spaceMappings } from './spaces.ts';
 /** What a frame must hold: everything up to a single fault record at its usual place. */
 const FRAME_BYTES = 0x230;
 
+/**
+ * Entries refused one after the other, after which a listing ends: tables that point at each other name 2^36 PASIDs that
+ * hardware refuses, and no real system has as many in a row.
+ */
+const MAX_REFUSED = 1 << 12;
+
 class VtdDumpReader implements DumpReader {
   readonly hardware: VtdHardware;
   readonly queues: readonly string[] = ['invalidation'];
@@ -38,8 +44,13 @@ class VtdDumpReader implements DumpReader {
 
   *devices(): Generator<{ readonly device: number; readonly pasid: number | null }> {
     const legality = new Legality(this.hardware.unit);
-    for (const { device, pasid } of this.#directory()?.places() ?? [])
-      if (legality.reachesTables(device, pasid)) yield { device, pasid };
+    let refused = 0;
+    for (const { device, pasid } of this.#directory()?.places() ?? []) {
+      if (legality.reachesTables(device, pasid)) {
+        refused = 0;
+        yield { device, pasid };
+      } else if (++refused === MAX_REFUSED) return;
+    }
   }
 
   mappings(device: number, pasid: number | null): Iterable<DumpMapping> {
