@@ -9,9 +9,9 @@ import {
 } from '@iommukit/core';
 import { PGTT, REGISTERS, TT } from '../format/index.ts';
 import type { Caches } from './caches/caches.ts';
-import { CONTEXT } from './caches/context-cache.ts';
-import { INFO, IOTLB_SLOT } from './caches/iotlb.ts';
-import { PASID, PASID_FLAG } from './caches/pasid-cache.ts';
+import { CONTEXT as CONTEXT_ } from './caches/context-cache.ts';
+import { INFO as INFO_, IOTLB_SLOT as IOTLB_SLOT_ } from './caches/iotlb.ts';
+import { PASID as PASID_, PASID_FLAG } from './caches/pasid-cache.ts';
 import type { FaultRecorder } from './fault-recorder.ts';
 import { FirstStage, SCALABLE_SS, walkFlags } from './first-stage.ts';
 import { LegacyLookup } from './legacy-lookup.ts';
@@ -45,6 +45,12 @@ import { SCALABLE_CONTEXT, SCT_4, ScalableLookup } from './scalable-lookup.ts';
 import { READ, SecondStage, SS, WRITE } from './second-stage.ts';
 import { MODE, type UnitState } from './state.ts';
 import { inInterruptWindow } from './table-index.ts';
+
+// V8 folds a module's own constants into the code and loads imported ones every time.
+const INFO = INFO_;
+const IOTLB_SLOT = IOTLB_SLOT_;
+const CONTEXT = CONTEXT_;
+const PASID = PASID_;
 
 /** Second-stage results as legacy fault reasons; NOT_PRESENT has none of its own. */
 const LEGACY_SS = Int32Array.of(0, 0x03, 0x07, 0, 0x0c, LGN_2, LGN_3, 0, 0, LGN_1);

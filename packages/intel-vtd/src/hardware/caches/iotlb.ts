@@ -53,6 +53,8 @@ export class Iotlb {
   private readonly counts = new Int32Array(COUNTERS);
   private groups = new Int32Array(this.table.sets);
   private moves = 0;
+  /** What came in since the last command, linked by NEXT; it joins its chain when the next command comes. */
+  private waiting = 0;
   private firstStages = 0;
 
   get data(): Int32Array {
@@ -93,7 +95,8 @@ export class Iotlb {
     this.perSize[size]!++;
     this.counts[did & (COUNTERS - 1)]!++;
     if ((info & INFO.FIRST_STAGE) !== 0) this.firstStages++;
-    this.link(at, this.group(did, size, hi, lo & mask));
+    data[at + IOTLB_SLOT.NEXT] = this.waiting;
+    this.waiting = at + 1;
     return at;
   }
 
@@ -111,6 +114,7 @@ export class Iotlb {
 
   clear(): void {
     if (this.table.live === 0) return;
+    this.waiting = 0;
     this.groups.fill(0);
     this.counts.fill(0);
     this.perSize.fill(0);
@@ -139,6 +143,7 @@ export class Iotlb {
    */
   dropPages(did: number, pasid: number, rangeLg2: number, hi: number, lo: number): void {
     if (this.counts[did & (COUNTERS - 1)] === 0) return;
+    this.settle();
     if (rangeLg2 - 12 > PROBES_LG2) this.scan(did, pasid, pasid >= 0, rangeLg2, hi, lo);
     else for (let size = 0; size < 3; size++) this.probePages(size, did, pasid, rangeLg2, hi, lo);
   }
@@ -194,6 +199,21 @@ export class Iotlb {
     return this.table.set(did, size, hi, page);
   }
 
+  private settle(): void {
+    while (this.waiting !== 0) {
+      const at = this.waiting - 1;
+      this.waiting = this.data[at + IOTLB_SLOT.NEXT]!;
+      this.join(at);
+    }
+  }
+
+  private join(at: number): void {
+    const { table } = this;
+    const tag = table.tagOf(at);
+    const did = table.data[at + IOTLB_SLOT.DID]!;
+    this.link(at, this.group(did, this.sizeOf(at), table.tags[tag + 2]!, table.tags[tag + 3]!));
+  }
+
   private link(at: number, group: number): void {
     const { groups } = this;
     const { data } = this.table;
@@ -206,6 +226,7 @@ export class Iotlb {
 
   /** Takes one slot out. */
   remove(at: number): void {
+    this.settle();
     this.unlink(at);
     this.table.remove(at);
   }
@@ -229,12 +250,8 @@ export class Iotlb {
   private relink(fresh: number): void {
     const { table } = this;
     this.moves = table.moves;
+    this.waiting = 0;
     this.groups = new Int32Array(table.sets);
-    for (let at = 0; at < table.end; at += table.step) {
-      if (!table.isLive(at) || at === fresh) continue;
-      const tag = table.tagOf(at);
-      const did = table.data[at + IOTLB_SLOT.DID]!;
-      this.link(at, this.group(did, this.sizeOf(at), table.tags[tag + 2]!, table.tags[tag + 3]!));
-    }
+    for (let at = 0; at < table.end; at += table.step) if (table.isLive(at) && at !== fresh) this.join(at);
   }
 }

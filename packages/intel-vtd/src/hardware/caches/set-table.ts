@@ -46,7 +46,7 @@ export class SetTable {
     const tag = k0 | this.generation;
     const line = this.set(k0, k1, k2, k3) << LINE_LG2;
     for (let at = line; at < line + 16; at += WAYS)
-      if (tags[at + 3] === k3 && tags[at] === tag && tags[at + 1] === k1 && tags[at + 2] === k2)
+      if (tags[at | 3] === k3 && tags[at] === tag && tags[at | 1] === k1 && tags[at | 2] === k2)
         return (at >> TAG_LG2) << this.slotLg2;
     return -1;
   }
@@ -60,15 +60,16 @@ export class SetTable {
     const line = this.set(k0, k1, k2, k3) << LINE_LG2;
     const ways =
       free(tags[line]!, generation) |
-      (free(tags[line + 4]!, generation) << 1) |
-      (free(tags[line + 8]!, generation) << 2) |
-      (free(tags[line + 12]!, generation) << 3);
+      (free(tags[line | 4]!, generation) << 1) |
+      (free(tags[line | 8]!, generation) << 2) |
+      (free(tags[line | 12]!, generation) << 3);
     if (ways === 0) return this.crowded(k0, k1, k2, k3);
     const at = line + ((31 - Math.clz32(ways)) << TAG_LG2);
+    // `| 0` tells V8 that an argument is an integer; a store alone would go through a double.
     tags[at] = k0 | generation;
-    tags[at + 1] = k1;
-    tags[at + 2] = k2;
-    tags[at + 3] = k3;
+    tags[at | 1] = k1 | 0;
+    tags[at | 2] = k2 | 0;
+    tags[at | 3] = k3 | 0;
     this.live++;
     return (at >> TAG_LG2) << this.slotLg2;
   }
@@ -117,7 +118,8 @@ export class SetTable {
 
   /** The set a key belongs to; also a well-mixed number below {@link sets} for other uses. */
   set(k0: number, k1: number, k2: number, k3: number): number {
-    const mixed = Math.imul(k0, 0x9e3779b1) ^ Math.imul(k1, 0x85ebca6b) ^ Math.imul(k2, 0xc2b2ae35) ^ (k3 >>> 12);
+    const mixed =
+      Math.imul(k0 | 0, 0x9e3779b1) ^ Math.imul(k1 | 0, 0x85ebca6b) ^ Math.imul(k2 | 0, 0xc2b2ae35) ^ (k3 >>> 12);
     return Math.imul(mixed ^ (mixed >>> 15), 0x2c1b3c6d) >>> this.shift;
   }
 
