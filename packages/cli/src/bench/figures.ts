@@ -52,7 +52,7 @@ function hit(plugin: VendorPlugin): Figure {
   const rig = makeRig(plugin);
   const pages = neighbours(HOT_PAGES);
   mapPages(attachedDomain(rig), pages.iovas);
-  return { work: { run: translations(plugin, [rig.endpoint], pages) }, limit: bareLookup(pages), loads: 0 };
+  return { work: { run: translations(rig, pages) }, limit: bareLookup(pages), loads: 0 };
 }
 
 function coldWalk(plugin: VendorPlugin): Figure {
@@ -73,7 +73,7 @@ function coldNestedWalk(plugin: VendorPlugin): Figure | null {
   const pages = farApart(GUESTS, GUEST_INPUT);
   const guests = makeGuests(rig, pages.iovas);
   if (guests === null) return null;
-  const run = translations(plugin, guests.endpoints, pages);
+  const run = translationsOf(guests.endpoints, rig, pages);
   run(GUESTS);
   guests.forget();
   const loads = structuresOf(rig, () => run(GUESTS)) / GUESTS;
@@ -108,7 +108,7 @@ function mapUnmap(plugin: VendorPlugin, pages: number): Figure {
 
 /** Every page once, from cold caches. */
 function coldWork(rig: Rig, pages: PageSet): { work: Workload; loads: number } {
-  const run = translations(rig.plugin, [rig.endpoint], pages);
+  const run = translations(rig, pages);
   const prepare = () => rig.unit.hardware.dropCaches();
   prepare();
   const loads = structuresOf(rig, () => run(pages.length)) / pages.length;
@@ -117,25 +117,38 @@ function coldWork(rig: Rig, pages: PageSet): { work: Workload; loads: number } {
 
 /**
  * The loop that is timed: round and round the pages, each address waiting for the answer before it (no answer has bit
- * 31 set). Of several endpoints each has one of the pages. A fault would be fast and wrong, so it ends the bench.
+ * 31 set). A fault would be fast and wrong, so it ends the bench.
  */
-function translations(
-  plugin: VendorPlugin,
-  endpoints: readonly Endpoint[],
-  { hi, lo, length }: PageSet,
-): (ops: number) => void {
-  const each = endpoints.length === 1 ? 0 : -1;
+function translations({ endpoint, plugin }: Rig, { hi, lo, length }: PageSet): (ops: number) => void {
+  const { answer } = endpoint;
   return (ops) => {
     let good = 0;
-    let wait = 0;
+    answer.paLo = 0;
     for (let i = 0, at = 0; i < ops; i++, at = at + 1 === length ? 0 : at + 1) {
-      const next = at + (wait >>> 31);
-      const endpoint = endpoints[next & each]!;
+      const next = at + (answer.paLo >>> 31);
       if (endpoint.translate(hi[next]!, lo[next]!, ACCESS.READ) === OUTCOME.TRANSLATED) good++;
-      wait = endpoint.answer.paLo;
     }
-    if (good !== ops) throw new Error(`${plugin.id}: ${ops - good} of ${ops} translations faulted in the bench`);
+    allGood(plugin, good, ops);
   };
+}
+
+/** The same, each page through an endpoint of its own. */
+function translationsOf(endpoints: readonly Endpoint[], { plugin }: Rig, { hi, lo, length }: PageSet) {
+  return (ops: number): void => {
+    let good = 0;
+    let paLo = 0;
+    for (let i = 0, at = 0; i < ops; i++, at = at + 1 === length ? 0 : at + 1) {
+      const next = at + (paLo >>> 31);
+      const endpoint = endpoints[next]!;
+      if (endpoint.translate(hi[next]!, lo[next]!, ACCESS.READ) === OUTCOME.TRANSLATED) good++;
+      paLo = endpoint.answer.paLo;
+    }
+    allGood(plugin, good, ops);
+  };
+}
+
+function allGood({ id }: VendorPlugin, good: number, ops: number): void {
+  if (good !== ops) throw new Error(`${id}: ${ops - good} of ${ops} translations faulted in the bench`);
 }
 
 function structuresOf({ unit }: Rig, act: () => void): number {
